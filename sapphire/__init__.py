@@ -1,0 +1,3 @@
+"""Sapphire: MS-DRG coding from clinical notes."""
+
+__version__ = "0.1.0"
