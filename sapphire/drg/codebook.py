@@ -1,0 +1,189 @@
+"""The MS-DRG code book: every DRG of a version with its title, base DRG, severity level, MDC, type and weight.
+
+Base and severity come from a checked table, never from the wording of a title: many titles hold a WITH or WITHOUT that is
+no severity (MV >96 HOURS, CARDIAC CATHETERIZATION), and some have the severity in the middle. The tables are built by
+`python -m data.codebook` from CMS's definitions manuals and Table 5, read, and checked in.
+"""
+
+import csv
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+VERSIONS = ("36", "37", "38", "39", "40", "40.1", "41", "41.1", "42", "42.1", "43", "43.1")
+DEFAULT_VERSION = "43.1"
+LEVELS = ("MCC", "CC", "none", "CC/MCC", "without MCC", "unsplit")
+
+MDC_TITLES = {
+    "": "",
+    "PRE": "Pre-MDC",
+    "01": "Diseases and Disorders of the Nervous System",
+    "02": "Diseases and Disorders of the Eye",
+    "03": "Diseases and Disorders of the Ear, Nose, Mouth and Throat",
+    "04": "Diseases and Disorders of the Respiratory System",
+    "05": "Diseases and Disorders of the Circulatory System",
+    "06": "Diseases and Disorders of the Digestive System",
+    "07": "Diseases and Disorders of the Hepatobiliary System and Pancreas",
+    "08": "Diseases and Disorders of the Musculoskeletal System and Connective Tissue",
+    "09": "Diseases and Disorders of the Skin, Subcutaneous Tissue and Breast",
+    "10": "Endocrine, Nutritional and Metabolic Diseases and Disorders",
+    "11": "Diseases and Disorders of the Kidney and Urinary Tract",
+    "12": "Diseases and Disorders of the Male Reproductive System",
+    "13": "Diseases and Disorders of the Female Reproductive System",
+    "14": "Pregnancy, Childbirth and the Puerperium",
+    "15": "Newborns and Other Neonates with Conditions Originating in Perinatal Period",
+    "16": "Diseases and Disorders of Blood, Blood Forming Organs and Immunologic Disorders",
+    "17": "Myeloproliferative Diseases and Disorders, Poorly Differentiated Neoplasms",
+    "18": "Infectious and Parasitic Diseases, Systemic or Unspecified Sites",
+    "19": "Mental Diseases and Disorders",
+    "20": "Alcohol/Drug Use and Alcohol/Drug Induced Organic Mental Disorders",
+    "21": "Injuries, Poisonings and Toxic Effects of Drugs",
+    "22": "Burns",
+    "23": "Factors Influencing Health Status and Other Contacts with Health Services",
+    "24": "Multiple Significant Trauma",
+    "25": "Human Immunodeficiency Virus Infections",
+}
+
+# What clinicians type for words of the titles. A value may hold several ways of saying it, each a set of title words.
+ABBREVIATIONS = {
+    "acs": ("acute myocardial infarction", "angina pectoris"),
+    "aki": ("renal failure",),
+    "arf": ("renal failure",),
+    "ckd": ("renal failure",),
+    "esrd": ("renal failure",),
+    "ards": ("pulmonary edema respiratory failure",),
+    "bmt": ("bone marrow transplant",),
+    "bph": ("benign prostatic hypertrophy", "prostate"),
+    "cabg": ("coronary bypass",),
+    "cad": ("atherosclerosis", "coronary"),
+    "cap": ("simple pneumonia",),
+    "chf": ("heart failure",),
+    "hf": ("heart failure",),
+    "copd": ("chronic obstructive pulmonary disease",),
+    "cva": ("cerebral infarction", "cerebrovascular"),
+    "stroke": ("cerebral infarction", "stroke"),
+    "dka": ("diabetes",),
+    "dm": ("diabetes",),
+    "dvt": ("peripheral vascular", "thrombophlebitis"),
+    "etoh": ("alcohol",),
+    "gi": ("digestive",),
+    "gib": ("gi hemorrhage"),
+    "htn": ("hypertension",),
+    "ich": ("intracranial hemorrhage",),
+    "mi": ("myocardial infarction",),
+    "nstemi": ("myocardial infarction",),
+    "stemi": ("myocardial infarction",),
+    "ms": ("multiple sclerosis",),
+    "pci": ("percutaneous cardiovascular", "percutaneous coronary"),
+    "pe": ("pulmonary embolism",),
+    "pna": ("pneumonia",),
+    "sbo": ("gi obstruction"),
+    "sepsis": ("sepsis", "septicemia"),
+    "tavr": ("endovascular cardiac valve",),
+    "tbi": ("traumatic stupor coma", "concussion"),
+    "thr": ("hip joint replacement", "hip replacement"),
+    "tka": ("knee joint replacement",),
+    "tkr": ("knee joint replacement",),
+    "tia": ("transient ischemia",),
+    "uti": ("urinary tract infections",),
+    "vent": ("ventilator", "mv"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drg:
+    """One MS-DRG of one version.
+
+    `drg` and `base_id` (the lowest DRG of the family) are three digits; `base` is the family's title without severity;
+    `level` one of LEVELS; `mdc` two digits, "PRE" (pre-MDC) or "" (any MDC); `type` "medical", "surgical" or "".
+    `weight` is the relative weight Medicare pays by in FY 2026 (CMS Table 5, after the 10% cap on decreases); `gmlos` and
+    `amlos` are days. The three are None where CMS gives none and for versions before 43.
+    """
+
+    version: str
+    drg: str
+    title: str
+    base_id: str
+    base: str
+    level: str
+    mdc: str
+    mdc_title: str
+    type: str
+    weight: float | None
+    gmlos: float | None
+    amlos: float | None
+
+
+def fold(title: str) -> str:
+    """What two equal titles share: lower case words, with spaces, commas, slashes and hyphens folded and & as "and".
+
+    `<`, `>` and `<=` stay, as words: without them DRG 082 equals 085 and 207 equals 208.
+    """
+    words = re.sub(r"<=|[<>&]", lambda sign: " and " if sign[0] == "&" else f" {sign[0]} ", title.replace("≤", "<="))
+    return " ".join(re.sub(r"[\s,/\-‐‑‒–—]+", " ", words).casefold().split())
+
+
+class CodeBook:
+    """All DRGs of one version: `drgs` in DRG order, by three-digit number."""
+
+    def __init__(self, version: str, drgs: dict[str, Drg]):
+        self.version = version
+        self.drgs = drgs
+        self._by_title = {fold(drg.title): drg for drg in drgs.values()}
+        self._families: dict[str, list[Drg]] = {}
+        for drg in drgs.values():
+            self._families.setdefault(drg.base_id, []).append(drg)
+        # Nobody types the dots of G.I. and O.R.
+        self._words = {drg.drg: fold(drg.title.replace(".", "")).split() for drg in drgs.values()}
+
+    def by_title(self, title: str) -> Drg | None:
+        """The DRG whose whole title equals this one after `fold`; never a part of a title."""
+        return self._by_title.get(fold(title))
+
+    def family(self, drg: str) -> list[Drg]:
+        """The DRGs that share this one's base, in DRG order. KeyError if the version has no such DRG."""
+        return self._families[self.drgs[drg].base_id]
+
+    def search(self, words: str, limit: int = 20) -> list[Drg]:
+        """DRGs that match every word: by number, by title words in any order or their beginnings, or by abbreviation."""
+        asked = fold(words.replace(".", "")).split()
+        if not asked:
+            return []
+        scored = [(score, drg.drg) for drg in self.drgs.values() if (score := self._score(drg, asked)) > 0]
+        return [self.drgs[drg] for _, drg in sorted(scored, key=lambda hit: (-hit[0], hit[1]))[:limit]]
+
+    def _score(self, drg: Drg, asked: list[str]) -> float:
+        hits = [_match(word, drg.drg, self._words[drg.drg]) for word in asked]
+        # Of equal hits the shorter base is the nearer one; the base, so that a family stays together.
+        return sum(hits) - len(drg.base) / 1000 if all(hits) else 0.0
+
+
+def _match(asked: str, drg: str, words: list[str]) -> float:
+    """How well one asked word meets one DRG: 0 not at all, number before whole word before beginning of a word."""
+    if asked.isdigit():
+        return 5.0 if drg == asked.zfill(3) else 2.0 if drg.startswith(asked) else 1.0 if asked in words else 0.0
+    if asked in words:
+        return 3.0
+    meanings = ABBREVIATIONS.get(asked, ())
+    if any(all(word in words for word in fold(meaning).split()) for meaning in meanings):
+        return 2.5
+    return 2.0 if any(word.startswith(asked) for word in words) else 0.0
+
+
+def codebook(version: str = DEFAULT_VERSION) -> CodeBook:
+    """The code book of a version, read once. ValueError names the versions when there is none."""
+    if version not in VERSIONS:
+        raise ValueError(f"MS-DRG version {version!r} is not known; known are {', '.join(VERSIONS)}.")
+    return _read(version)
+
+
+@cache
+def _read(version: str) -> CodeBook:
+    text = files("sapphire.drg").joinpath(f"tables/v{version}.csv").read_text(encoding="utf-8")
+    return CodeBook(version, {row["drg"]: _drg(version, row) for row in csv.DictReader(text.splitlines())})
+
+
+def _drg(version: str, row: dict[str, str]) -> Drg:
+    numbers = {name: float(row[name]) if row[name] else None for name in ("weight", "gmlos", "amlos")}
+    return Drg(version=version, mdc_title=MDC_TITLES[row["mdc"]], **(row | numbers))
