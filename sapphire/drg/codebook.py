@@ -45,48 +45,62 @@ MDC_TITLES = {
     "25": "Human Immunodeficiency Virus Infections",
 }
 
-# What clinicians type for words of the titles. A value may hold several ways of saying it, each a set of title words.
+# What clinicians type, and the beginnings of title words that it stands for; several where titles say it in several ways.
 ABBREVIATIONS = {
-    "acs": ("acute myocardial infarction", "angina pectoris"),
+    "acs": ("acute myocardial infarction", "angina"),
+    "afib": ("cardiac arrhythmia",),
     "aki": ("renal failure",),
-    "arf": ("renal failure",),
-    "ckd": ("renal failure",),
-    "esrd": ("renal failure",),
     "ards": ("pulmonary edema respiratory failure",),
+    "arf": ("renal failure", "respiratory failure"),
+    "bleed": ("hemorrhage", "bleed"),
     "bmt": ("bone marrow transplant",),
-    "bph": ("benign prostatic hypertrophy", "prostate"),
+    "bph": ("benign prostatic hypertrophy",),
+    "ca": ("malignan", "neoplasm"),
     "cabg": ("coronary bypass",),
     "cad": ("atherosclerosis", "coronary"),
+    "cancer": ("malignan", "neoplasm"),
     "cap": ("simple pneumonia",),
     "chf": ("heart failure",),
-    "hf": ("heart failure",),
+    "ckd": ("renal failure",),
     "copd": ("chronic obstructive pulmonary disease",),
+    "csection": ("cesarean",),
     "cva": ("cerebral infarction", "cerebrovascular"),
-    "stroke": ("cerebral infarction", "stroke"),
     "dka": ("diabetes",),
     "dm": ("diabetes",),
-    "dvt": ("peripheral vascular", "thrombophlebitis"),
+    "dvt": ("peripheral vascular disorders", "deep vein thrombophlebitis"),
+    "esrd": ("renal failure",),
     "etoh": ("alcohol",),
-    "gi": ("digestive",),
+    "evar": ("aort endovascular",),
+    "fx": ("fracture",),
+    "gerd": ("esophagitis",),
+    "gi": ("digestive", "gastrointestinal"),
     "gib": ("gi hemorrhage", "gastrointestinal hemorrhage"),
+    "hf": ("heart failure",),
     "htn": ("hypertension",),
+    "icd": ("defibrillator",),
     "ich": ("intracranial hemorrhage",),
     "mi": ("myocardial infarction",),
-    "nstemi": ("myocardial infarction",),
-    "stemi": ("myocardial infarction",),
     "ms": ("multiple sclerosis",),
+    "nsvd": ("vaginal delivery",),
+    "nstemi": ("myocardial infarction",),
+    "pancreatitis": ("disorders pancreas",),
     "pci": ("percutaneous cardiovascular", "percutaneous coronary"),
     "pe": ("pulmonary embolism",),
     "pna": ("pneumonia",),
+    "ppm": ("pacemaker",),
+    "sah": ("intracranial hemorrhage",),
     "sbo": ("gi obstruction", "gastrointestinal obstruction"),
-    "sepsis": ("sepsis", "septicemia"),
+    "sepsis": ("septicemia",),
+    "stemi": ("myocardial infarction",),
+    "stroke": ("cerebral infarction",),
     "tavr": ("endovascular cardiac valve",),
-    "tbi": ("traumatic stupor coma", "concussion"),
+    "tbi": ("traumatic stupor", "concussion"),
+    "tha": ("hip joint replacement", "hip replacement"),
     "thr": ("hip joint replacement", "hip replacement"),
+    "tia": ("transient ischemia",),
     "tka": ("knee joint replacement",),
     "tkr": ("knee joint replacement",),
-    "tia": ("transient ischemia",),
-    "uti": ("urinary tract infections",),
+    "uti": ("urinary tract infection",),
     "vent": ("ventilator", "mv"),
 }
 
@@ -160,14 +174,14 @@ class CodeBook:
 
 
 def _match(asked: str, drg: str, words: list[str]) -> float:
-    """How well one asked word meets one DRG: 0 not at all, number before whole word before beginning of a word."""
+    """How well one asked word meets one DRG: 0 not at all; the number itself before a whole word before its beginning."""
     if asked.isdigit():
         return 5.0 if drg == asked.zfill(3) else 2.0 if drg.startswith(asked) else 1.0 if asked in words else 0.0
     if asked in words:
         return 3.0
-    meanings = ABBREVIATIONS.get(asked, ())
-    if any(all(word in words for word in fold(meaning).split()) for meaning in meanings):
-        return 2.5
+    for meaning in ABBREVIATIONS.get(asked, ()):
+        if all(any(word.startswith(part) for word in words) for part in meaning.split()):
+            return 2.5
     return 2.0 if any(word.startswith(asked) for word in words) else 0.0
 
 

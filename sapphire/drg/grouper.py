@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sapphire.drg import icd
-from sapphire.drg.claims import Claim, ClaimError, checked, claim_from
+from sapphire.drg.claim import Claim, ClaimError, checked, claim_from
 from sapphire.drg.codebook import MDC_TITLES, Drg, codebook
 from sapphire.drg.reasons import Setting, Support, why
-from sapphire.drg.rules import EXACT, Answer, answer, converted, facts, hospital_status, indicators, is_valid
+from sapphire.drg.rules import EXACT, Answer, Fact, answer, converted, facts, hospital_status, indicators, is_valid
 
-__all__ = ["Claim", "ClaimError", "Diagnosis", "Grouping", "Procedure", "claim_from", "drg_of", "group", "problems"]
+__all__ = ["Claim", "ClaimError", "Diagnosis", "Grouping", "Procedure", "claim_from", "drg_of", "group", "problem"]
 
 UNGROUPABLE = ("998", "999")
 PRINCIPAL = "The principal diagnosis; it leads to the MDC and, with the procedures, to the base DRG."
@@ -83,19 +83,13 @@ def drg_of(claim: Claim) -> tuple[str, str]:
     return answered.drg, answered.return_code
 
 
-def problems(claim: Claim) -> list[str]:
-    """One sentence for each code that is not in force in the claim's version; the grouper ignores such a code."""
-    year = "MS-DRG v" + claim.version
-    found = []
-    if not is_valid(claim.pdx, "diagnosis", claim.version):
-        found.append(f"{claim.pdx} is no ICD-10-CM diagnosis code in {year}.")
-    for code in dict.fromkeys(claim.sdx):
-        if not is_valid(code, "diagnosis", claim.version):
-            found.append(f"{code} is no ICD-10-CM diagnosis code in {year}; it was ignored.")
-    for code in dict.fromkeys(claim.procedures):
-        if not is_valid(code, "procedure", claim.version):
-            found.append(f"{code} is no ICD-10-PCS procedure code in {year}; it was ignored.")
-    return found
+def problem(claim: Claim) -> str | None:
+    """One sentence that names the codes not in force in the claim's version, if any; the grouper ignores them."""
+    codes = [(claim.pdx, "diagnosis", "principal diagnosis")]
+    codes += [(code, "diagnosis", "secondary diagnosis") for code in dict.fromkeys(claim.sdx)]
+    codes += [(code, "procedure", "procedure") for code in dict.fromkeys(claim.procedures)]
+    unknown = [f"{code} ({role})" for code, kind, role in codes if not is_valid(code, kind, claim.version)]
+    return f"Not an ICD-10 code in MS-DRG v{claim.version}: {', '.join(unknown)}." if unknown else None
 
 
 def group(claim: Claim) -> Grouping:
@@ -125,17 +119,22 @@ def group(claim: Claim) -> Grouping:
     )
 
 
-def _support(full: str, codes: int, regroup: Callable[[Sequence[int]], str]) -> list[Support]:
-    """What each of so many codes does for the DRG `full`; `regroup` gives the DRG with only the codes at these positions."""
+def _support(full: str, codes: int, regroup: Callable[[Sequence[int]], str]) -> tuple[list[Support], str]:
+    """What each of so many codes does for the DRG `full`, and the DRG with only those that are its sole support.
+
+    `regroup` gives the DRG with only the codes at these positions.
+    """
     everything = range(codes)
     without = [regroup([j for j in everything if j != i]) for i in everything]
     sole = [i for i in everything if without[i] != full]
-    shared = full not in UNGROUPABLE and regroup(sole) != full
-    found = []
+    without_shared = regroup(sole)
+    supports = []
     for i in everything:
-        counts = full not in UNGROUPABLE and (i in sole or (shared and regroup(sorted([*sole, i])) == full))
-        found.append(Support(without[i], counts and i in sole, counts))
-    return found
+        shared = i not in sole and without_shared != full and regroup(sorted([*sole, i])) == full
+        supports.append(Support(without[i], i in sole, i in sole or shared))
+    if full in UNGROUPABLE:
+        supports = [Support(support.drg_without, False, False) for support in supports]
+    return supports, without_shared
 
 
 def _diagnoses(claim: Claim, answered: Answer, drg: Drg) -> tuple[Diagnosis, tuple[Diagnosis, ...]]:
@@ -145,33 +144,35 @@ def _diagnoses(claim: Claim, answered: Answer, drg: Drg) -> tuple[Diagnosis, tup
         sdx = tuple(claim.sdx[i] for i in kept)
         return answer(replace(claim, sdx=sdx, poa=claim.poa and (poa[0], *(poa[i + 1] for i in kept)))).drg
 
-    supports = _support(drg.drg, len(claim.sdx), regroup)
-    setting = Setting(
-        drg=drg,
-        pdx=claim.pdx,
-        counting=sum(support.counts for support in supports),
-        bare=regroup(()),
-        family=frozenset(member.drg for member in codebook(claim.version).family(drg.drg)),
-        return_code=answered.return_code,
-    )
+    unused = [_unused(claim, i) for i in range(len(claim.sdx))]
+    used = [i for i, reason in enumerate(unused) if reason is None]
+    found, without_shared = _support(drg.drg, len(used), lambda kept: regroup([used[i] for i in kept]))
+    supports = [Support(drg.drg, False, False)] * len(unused)
+    for i, support in zip(used, found, strict=True):
+        supports[i] = support
     first, *rest = facts(claim, answered)
-    principal = Diagnosis(claim.pdx, icd.diagnosis_title(claim.pdx), first.level, True, True, PRINCIPAL, None, poa[0])
-    secondary = []
-    for i, (code, fact, support) in enumerate(zip(claim.sdx, rest, supports, strict=True)):
-        reason = _unused(claim, i) or why(fact, support, setting)
-        secondary.append(
-            Diagnosis(
-                code,
-                icd.diagnosis_title(code),
-                fact.level,
-                support.counts,
-                support.sole,
-                reason,
-                support.drg_without,
-                poa[i + 1],
-            )
-        )
-    return principal, tuple(secondary)
+    shared = [fact.level for fact, support in zip(rest, supports, strict=True) if support.counts and not support.sole]
+    family = frozenset(member.drg for member in codebook(claim.version).family(drg.drg))
+    setting = Setting(drg, claim.pdx, answered.return_code, family, tuple(shared), without_shared, regroup(()))
+    reasons = [
+        reason or why(fact, support, setting) for reason, fact, support in zip(unused, rest, supports, strict=True)
+    ]
+    grouped = drg.drg not in UNGROUPABLE
+    principal = _diagnosis(claim.pdx, poa[0], first, Support("", grouped, grouped), PRINCIPAL)
+    return principal, tuple(map(_diagnosis, claim.sdx, poa[1:], rest, supports, reasons))
+
+
+def _diagnosis(code: str, poa: str, fact: Fact, support: Support, reason: str) -> Diagnosis:
+    return Diagnosis(
+        code=code,
+        title=icd.diagnosis_title(code),
+        level=fact.level,
+        counts=support.counts,
+        sole=support.sole,
+        why=reason,
+        drg_without=support.drg_without or None,
+        poa=poa,
+    )
 
 
 def _unused(claim: Claim, position: int) -> str | None:
@@ -190,22 +191,23 @@ def _procedures(claim: Claim, full: str) -> tuple[Procedure, ...]:
     def regroup(kept: Sequence[int]) -> str:
         return answer(replace(claim, procedures=tuple(claim.procedures[i] for i in kept))).drg
 
-    supports = _support(full, len(claim.procedures), regroup)
+    supports, _ = _support(full, len(claim.procedures), regroup)
     return tuple(
         Procedure(
-            code,
-            icd.procedure_title(code),
-            icd.is_operating_room(code, claim.version),
-            support.counts,
-            support.sole,
-            support.drg_without,
+            code=code,
+            title=icd.procedure_title(code),
+            is_or=icd.is_operating_room(code, claim.version),
+            counts=support.counts,
+            sole=support.sole,
+            drg_without=support.drg_without,
         )
         for code, support in zip(claim.procedures, supports, strict=True)
     )
 
 
 def _remarks(claim: Claim, answered: Answer) -> list[str]:
-    found = problems(claim)
+    unknown = problem(claim)
+    found = [unknown] if unknown else []
     if answered.return_code != "OK":
         found.append(RETURN_CODES.get(answered.return_code, f"The grouper returned {answered.return_code}."))
     if claim.version not in EXACT:
@@ -215,5 +217,5 @@ def _remarks(claim: Claim, answered: Answer) -> list[str]:
             "Present on admission is unknown, so the claim is grouped as for a hospital exempt from POA reporting."
         )
     if answered.return_code == "OK" and answered.initial_drg != answered.drg:
-        found.append(f"Without hospital-acquired conditions set aside the DRG would be {answered.initial_drg}.")
+        found.append(f"The DRG was {answered.initial_drg} before hospital-acquired conditions were left out.")
     return found

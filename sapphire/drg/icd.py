@@ -1,6 +1,7 @@
-"""Titles of ICD-10-CM and ICD-10-PCS codes, FY 2026 (CMS, public domain), read when the first one is asked for.
+"""Titles of ICD-10-CM and ICD-10-PCS codes (CMS, public domain), read when the first one is asked for.
 
-A code of another year may have no title here; whether a code is valid in an MS-DRG version is the grouper's to say.
+Diagnoses are those of FY 2025 and all newer ones up to April 2026; procedures those of April 2024, so a procedure code added
+since has no title here. Whether a code is in force in an MS-DRG version is for `rules.is_valid` to say.
 """
 
 import gzip

@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from threading import Lock
 from typing import Any
 
-from sapphire.drg.claims import Claim, ClaimError
+from sapphire.drg.claim import Claim, ClaimError
 
 EXACT = ("40", "40.1", "41", "41.1", "42", "42.1", "43", "43.1")
 DIED = 20
@@ -156,12 +156,14 @@ def _approximate(claim: Claim) -> Answer:
     if not is_valid(claim.pdx, "diagnosis", claim.version):
         return Answer("999", "INVALID_PDX", "", "999")
     engine = _engine(claim.version)
+    # drgpy knows two sexes; only MDC 12 asks for a man, and only MDC 13 for a woman.
+    guessed = "M" if "_MDC12" in engine.dxmap.get(claim.pdx, ()) else "F"
     reported = [poa or "Y" for poa in indicators(claim)] if hospital_status(claim) != "EXEMPT" else None
     with _approximating:
         drg = engine.get_drg(
             [claim.pdx, *claim.sdx],
             list(claim.procedures),
-            gender="M" if claim.sex == "U" else claim.sex,
+            gender=guessed if claim.sex == "U" else claim.sex,
             is_alive=claim.discharge_status != DIED,
             poa=reported,
             discharge_status=f"{claim.discharge_status:02d}",
@@ -182,7 +184,7 @@ def _approximate_facts(claim: Claim) -> list[Fact]:
             continue
         hac = entry["hac"] is not None and poa in ("N", "U") and not exempt
         excluded = claim.pdx in engine.exmap.get(entry["pdx"], ())
-        found.append(Fact(entry["level"], excluded, entry["aowa"] and died, f"category {entry['hac']}" if hac else ""))
+        found.append(Fact(entry["level"], excluded, entry["aowa"] and died, f"HAC {entry['hac']}" if hac else ""))
     return found
 
 
@@ -194,13 +196,14 @@ def _engine(version: str):
 
 
 def _native(name: str):
-    """The one shared object of a class of msdrg, made by the first thread that asks and closed at exit."""
+    """The one shared object of a class of msdrg, made by the first thread that asks; it lives as long as the process."""
     if name not in _made:
         with _starting:
             if name not in _made:
                 import msdrg
 
                 thing = getattr(msdrg, name)()
-                atexit.register(thing.close)
+                # At exit let go of it without freeing: another thread may still be inside a call.
+                atexit.register(setattr, thing, "ctx", None)
                 _made[name] = thing
     return _made[name]

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 from sapphire.drg.codebook import DEFAULT_VERSION, VERSIONS
@@ -12,6 +13,7 @@ SEXES = {"M": "M", "F": "F", "U": "U", "MALE": "M", "FEMALE": "F", "UNKNOWN": "U
 # Y present, N not, U not documented, W undeterminable; "" not given. 1 and E marked codes exempt from reporting.
 POA = {"Y": "Y", "N": "N", "U": "U", "W": "W", "": "", "1": "", "E": ""}
 HOSPITAL_STATUSES = ("EXEMPT", "NOT_EXEMPT", "UNKNOWN")
+_UNEVEN = "poa must hold one indicator a diagnosis, the principal's first: {}, not {}."
 MAX_AGE = 124  # years; CMS's grouper knows no greater age
 
 
@@ -77,21 +79,30 @@ def version_of(value: Any) -> str:
 
 
 def checked(claim: Claim) -> Claim:
-    """The claim itself if it has what grouping needs, else ClaimError: the engines would group it silently."""
+    """The claim with codes, indicators and version in normal form, if it has what grouping needs.
+
+    Else ClaimError: the engines would group a claim without age or sex, and silently.
+    """
     if not claim.pdx:
         raise ClaimError("The principal diagnosis (pdx) is missing.")
     if claim.age is None:
         raise ClaimError("The age is missing; give it in years.")
     if not 0 <= claim.age <= MAX_AGE:
         raise ClaimError(f"The age must be from 0 to {MAX_AGE} years, not {claim.age}.")
-    if claim.sex not in ("M", "F", "U"):
+    if claim.sex is None:
         raise ClaimError("The sex is missing; give M, F or U (unknown).")
     if claim.poa is not None and len(claim.poa) != 1 + len(claim.sdx):
-        raise ClaimError(
-            f"There must be one POA indicator a diagnosis, the principal's first: {1 + len(claim.sdx)}, not {len(claim.poa)}."
-        )
-    version_of(claim.version)
-    return claim
+        raise ClaimError(_UNEVEN.format(1 + len(claim.sdx), len(claim.poa)))
+    return replace(
+        claim,
+        pdx=normal(claim.pdx),
+        sdx=tuple(map(normal, claim.sdx)),
+        procedures=tuple(map(normal, claim.procedures)),
+        sex=_sex(claim.sex),
+        poa=claim.poa and tuple(map(_indicator, claim.poa)),
+        hospital_status=_hospital_status(claim.hospital_status),
+        version=version_of(claim.version),
+    )
 
 
 def _given(record: Mapping[str, Any], field: str) -> Any:
@@ -140,9 +151,7 @@ def _indicator(value: Any) -> str:
 def _poa(record: Mapping[str, Any], with_codes: list[str]) -> tuple[str, ...] | None:
     listed = tuple(_indicator(value) for value in _list(record, "poa"))
     if listed and len(listed) != len(with_codes):
-        raise ClaimError(
-            f"poa must hold one indicator a diagnosis, the principal's first: {len(with_codes)}, not {len(listed)}."
-        )
+        raise ClaimError(_UNEVEN.format(len(with_codes), len(listed)))
     known = listed or tuple(with_codes)
     return known if any(known) else None
 
@@ -152,8 +161,9 @@ def _age(value: Any) -> int | None:
 
 
 def _whole(value: Any, field: str, low: int, high: int) -> int:
-    if isinstance(value, bool | str) or not hasattr(value, "__int__") or int(value) != value:
-        raise ClaimError(f"{field} must be a whole number, not {_kind(value)} {value!r}.")
+    # Tables with gaps hold whole numbers as floats.
+    if isinstance(value, bool) or not isinstance(value, Real) or value % 1 != 0:
+        raise ClaimError(f"{field} must be a whole number, not {value!r}.")
     if not low <= value <= high:
         raise ClaimError(f"{field} must be from {low} to {high}, not {value}.")
     return int(value)
@@ -169,9 +179,10 @@ def _sex(value: Any) -> str | None:
 
 
 def _hospital_status(value: Any) -> str | None:
-    if value is not None and value not in HOSPITAL_STATUSES:
+    status = value.strip().upper() if isinstance(value, str) else value
+    if status is not None and status not in HOSPITAL_STATUSES:
         raise ClaimError(f"hospital_status must be one of {', '.join(HOSPITAL_STATUSES)}, not {value!r}.")
-    return value
+    return status
 
 
 def _source_year(value: Any) -> int | None:
