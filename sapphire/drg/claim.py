@@ -79,9 +79,10 @@ def version_of(value: Any) -> str:
 
 
 def checked(claim: Claim) -> Claim:
-    """The claim with codes, indicators and version in normal form, if it has what grouping needs.
+    """The claim with codes, indicators, hospital status and version in normal form, if it has what grouping needs.
 
-    Else ClaimError: the engines would group a claim without age or sex, and silently.
+    Else ClaimError: the engines would group a claim without age or sex, and silently. A hospital whose status is unknown
+    is exempt from POA reporting if no indicator is known: a blank one on a HAC code would make the claim ungroupable.
     """
     if not claim.pdx:
         raise ClaimError("The principal diagnosis (pdx) is missing.")
@@ -91,16 +92,17 @@ def checked(claim: Claim) -> Claim:
         raise ClaimError(f"The age must be from 0 to {MAX_AGE} years, not {claim.age}.")
     if claim.sex is None:
         raise ClaimError("The sex is missing; give M, F or U (unknown).")
-    if claim.poa is not None and len(claim.poa) != 1 + len(claim.sdx):
+    if claim.poa and len(claim.poa) != 1 + len(claim.sdx):
         raise ClaimError(_UNEVEN.format(1 + len(claim.sdx), len(claim.poa)))
+    poa = tuple(map(_indicator, claim.poa or ()))
     return replace(
         claim,
         pdx=normal(claim.pdx),
         sdx=tuple(map(normal, claim.sdx)),
         procedures=tuple(map(normal, claim.procedures)),
         sex=_sex(claim.sex),
-        poa=claim.poa and tuple(map(_indicator, claim.poa)),
-        hospital_status=_hospital_status(claim.hospital_status),
+        poa=poa or None,
+        hospital_status=_hospital_status(claim.hospital_status) or ("NOT_EXEMPT" if any(poa) else "EXEMPT"),
         version=version_of(claim.version),
     )
 

@@ -11,7 +11,7 @@ from sapphire.drg import icd
 from sapphire.drg.claim import Claim, ClaimError, checked, claim_from
 from sapphire.drg.codebook import MDC_TITLES, Drg, codebook
 from sapphire.drg.reasons import Setting, Support, why
-from sapphire.drg.rules import EXACT, Answer, Fact, answer, converted, facts, hospital_status, indicators, is_valid
+from sapphire.drg.rules import EXACT, Answer, Fact, answer, converted, facts, indicators, is_valid
 
 __all__ = ["Claim", "ClaimError", "Diagnosis", "Grouping", "Procedure", "claim_from", "drg_of", "group", "problem"]
 
@@ -98,6 +98,7 @@ def group(claim: Claim) -> Grouping:
     The DRG without a code comes from grouping again without it. For `counts`, all secondary diagnoses that are not sole
     support are set aside; a code counts if it alone then brings back the DRG that is lost without them.
     """
+    poa_unknown = not any(claim.poa or ()) and claim.hospital_status is None
     claim = converted(checked(claim))
     answered = answer(claim)
     book = codebook(claim.version)
@@ -111,11 +112,11 @@ def group(claim: Claim) -> Grouping:
         return_code=answered.return_code,
         version=claim.version,
         approximate=claim.version not in EXACT,
-        hospital_status=hospital_status(claim),
+        hospital_status=claim.hospital_status,
         principal=principal,
         diagnoses=diagnoses,
         procedures=_procedures(claim, answered.drg),
-        remarks=tuple(_remarks(claim, answered)),
+        remarks=tuple(_remarks(claim, answered, poa_unknown)),
     )
 
 
@@ -205,14 +206,14 @@ def _procedures(claim: Claim, full: str) -> tuple[Procedure, ...]:
     )
 
 
-def _remarks(claim: Claim, answered: Answer) -> list[str]:
+def _remarks(claim: Claim, answered: Answer, poa_unknown: bool) -> list[str]:
     unknown = problem(claim)
     found = [unknown] if unknown else []
     if answered.return_code != "OK":
         found.append(RETURN_CODES.get(answered.return_code, f"The grouper returned {answered.return_code}."))
     if claim.version not in EXACT:
         found.append(f"Version {claim.version} is grouped by drgpy's rules, which are approximate.")
-    if claim.poa is None and claim.hospital_status is None and claim.sdx:
+    if poa_unknown and claim.sdx:
         found.append(
             "Present on admission is unknown, so the claim is grouped as for a hospital exempt from POA reporting."
         )

@@ -60,11 +60,6 @@ def facts(claim: Claim, answered: Answer) -> list[Fact]:
     return _exact_facts(claim, answered) if claim.version in EXACT else _approximate_facts(claim)
 
 
-def hospital_status(claim: Claim) -> str:
-    """As the claim says, else exempt if no POA indicator is known: a blank one on a HAC code would make the claim ungroupable."""
-    return claim.hospital_status or ("NOT_EXEMPT" if claim.poa else "EXEMPT")
-
-
 def indicators(claim: Claim) -> tuple[str, ...]:
     """One POA indicator a diagnosis, the principal's first."""
     return claim.poa or ("",) * (1 + len(claim.sdx))
@@ -118,7 +113,7 @@ def _exact(claim: Claim) -> Answer:
             "age": claim.age,
             "sex": SEX[claim.sex],
             "discharge_status": claim.discharge_status,
-            "hospital_status": hospital_status(claim),
+            "hospital_status": claim.hospital_status,
             "pdx": _diagnosis(claim.pdx, first),
             "sdx": [_diagnosis(*pair) for pair in zip(claim.sdx, rest, strict=True) if _looks_like_code(pair[0])],
             "procedures": [{"code": code} for code in claim.procedures if _looks_like_code(code)],
@@ -158,7 +153,7 @@ def _approximate(claim: Claim) -> Answer:
     engine = _engine(claim.version)
     # drgpy knows two sexes; only MDC 12 asks for a man, and only MDC 13 for a woman.
     guessed = "M" if "_MDC12" in engine.dxmap.get(claim.pdx, ()) else "F"
-    reported = [poa or "Y" for poa in indicators(claim)] if hospital_status(claim) != "EXEMPT" else None
+    reported = [poa or "Y" for poa in indicators(claim)] if claim.hospital_status != "EXEMPT" else None
     with _approximating:
         drg = engine.get_drg(
             [claim.pdx, *claim.sdx],
@@ -175,7 +170,7 @@ def _approximate(claim: Claim) -> Answer:
 
 def _approximate_facts(claim: Claim) -> list[Fact]:
     engine, died = _engine(claim.version), claim.discharge_status == DIED
-    exempt = hospital_status(claim) == "EXEMPT"
+    exempt = claim.hospital_status == "EXEMPT"
     found = []
     for code, poa in zip((claim.pdx, *claim.sdx), indicators(claim), strict=True):
         entry = engine.ccmap.get(code)
