@@ -42,7 +42,7 @@ CREATE TABLE review_event (
     seq BIGINT NOT NULL DEFAULT nextval('event_seq'), recorded_at TIMESTAMP NOT NULL,
     event_id VARCHAR NOT NULL, note_id VARCHAR NOT NULL, prediction_id VARCHAR,
     reviewer VARCHAR NOT NULL, role VARCHAR NOT NULL,
-    kind VARCHAR NOT NULL,      -- opened | revealed | draft | saved | withdrawn | skipped | flagged | unflagged
+    kind VARCHAR NOT NULL,      -- opened | revealed | draft | cleared | saved | withdrawn | skipped | flagged | unflagged
     based_on VARCHAR,           -- the event_id of the draft this one was made from; undo follows it back
     drg_right BOOLEAN, drg VARCHAR, drg_version VARCHAR, prior_drg VARCHAR,
     helpfulness INTEGER, accuracy INTEGER, step_verdicts VARCHAR[], error_category VARCHAR,
@@ -71,9 +71,9 @@ CREATE VIEW current_prediction AS
 SELECT * FROM prediction WHERE chosen AND error IS NULL
 QUALIFY row_number() OVER (PARTITION BY note_id ORDER BY seq DESC) = 1;
 
--- The newest draft, saved or withdrawn form of each reviewer for each prediction.
+-- The newest form of each reviewer for each prediction. An undone draft is cleared: the saved review, if any, stands.
 CREATE VIEW current_review AS
-SELECT * FROM review_event WHERE kind IN ('draft', 'saved', 'withdrawn')
+SELECT * FROM review_event WHERE kind IN ('draft', 'cleared', 'saved', 'withdrawn')
 QUALIFY row_number() OVER (PARTITION BY note_id, prediction_id, reviewer ORDER BY seq DESC) = 1;
 
 -- A saved review stays in force while its reviewer has a newer draft, until it is withdrawn or saved anew.

@@ -1,0 +1,56 @@
+"""The Sapphire app: `streamlit run app.py` from this folder. Who is working, and where the pages are."""
+
+import os
+
+# No one is told that Sapphire runs: set before any library that would report home is imported.
+os.environ.update(HF_HUB_DISABLE_TELEMETRY="1", VLLM_NO_USAGE_STATS="1", DO_NOT_TRACK="1", RAY_USAGE_STATS_ENABLED="0")
+
+import streamlit as st
+
+from pages.parts.session import choose_profile, open_bench, sign_in_page
+
+st.set_page_config(page_title="Sapphire", page_icon=":material/diamond:", layout="wide")
+
+
+def main() -> None:
+    bench = open_bench()
+    st.logo("pages/parts/logo.svg", size="large")
+    if choose_profile(bench) is None:
+        st.navigation([st.Page(sign_in_page, title="Welcome", url_path="welcome")], position="hidden").run()
+        return
+    st.navigation(
+        {
+            "Review": [
+                st.Page(
+                    "pages/worklist.py",
+                    title="Worklist",
+                    icon=":material/checklist:",
+                    default=True,
+                    help="All cases with their state; run the model, filter, and open a case.",
+                ),
+                st.Page(
+                    "pages/review.py",
+                    title="Review",
+                    icon=":material/rate_review:",
+                    help="One case: the note, the model's reasoning and reward, and your review.",
+                ),
+            ],
+            "Data": [
+                st.Page(
+                    "pages/notes.py",
+                    title="Import notes",
+                    icon=":material/upload_file:",
+                    help="Bring discharge notes in from CSV, JSONL, Parquet or text files.",
+                ),
+                st.Page(
+                    "pages/export.py",
+                    title="Export",
+                    icon=":material/ios_share:",
+                    help="Turn reviews into the next training round and into tables.",
+                ),
+            ],
+        }
+    ).run()
+
+
+main()

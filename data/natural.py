@@ -1,0 +1,126 @@
+"""Notes written one by one (YAML, a list of records a file) as cases: `python -m data.natural data/natural/test` checks a folder.
+
+Each record has id, style, age, sex, discharge_status, pdx, sdx, poa, procedures, trap, drg and text. The label is what CMS's
+grouper makes of the codes: a record whose drg says otherwise is an error, never a correction.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from sapphire.drg import icd
+from sapphire.drg.codebook import codebook
+from sapphire.drg.grouper import Claim, Grouping, group, problem
+
+VERSION = "43.1"
+FIELDS = ("id", "style", "age", "sex", "discharge_status", "pdx", "sdx", "poa", "procedures", "trap", "drg", "text")
+
+
+def records(folder: Path) -> Iterator[dict]:
+    """Every record of every file of a folder, in the order of the files' names, with `file` added.
+
+    Raises:
+        ValueError: when a file is no list of complete records; the message names file and record.
+    """
+    for path in sorted(folder.glob("*.yaml")):
+        # The C loader is ten times faster, and 700 notes are read at every build.
+        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        for number, record in enumerate(loaded, start=1):
+            if missing := [name for name in FIELDS if name not in record]:
+                raise ValueError(f"{path.name}, record {number}: {', '.join(missing)} missing.")
+            yield record | {"file": path.name}
+
+
+def claim(record: dict) -> Claim:
+    return Claim(
+        pdx=icd.normal(record["pdx"]),
+        sdx=tuple(map(icd.normal, record["sdx"])),
+        procedures=tuple(map(icd.normal, record["procedures"])),
+        age=record["age"],
+        sex=record["sex"],
+        discharge_status=record["discharge_status"],
+        poa=tuple(record["poa"]),
+        hospital_status="NOT_EXEMPT",
+        version=VERSION,
+    )
+
+
+def case(record: dict, split: str, source: str) -> dict:
+    """A record with the case columns that everything shares."""
+    grouped = claim(record)
+    return {
+        "note_id": record["id"],
+        "subject_id": record["id"],
+        "hadm_id": record["id"],
+        "text": record["text"].strip(),
+        "age": record["age"],
+        "sex": record["sex"],
+        "discharge_status": record["discharge_status"],
+        "pdx": grouped.pdx,
+        "sdx": list(grouped.sdx),
+        "poa": list(record["poa"]),
+        "procedures": list(grouped.procedures),
+        "drg": record["drg"],
+        "title": codebook(VERSION).drgs[record["drg"]].title,
+        "drg_version": VERSION,
+        "split": split,
+        "trap": list(record["trap"]),
+        "trace": None,
+        "source": source,
+        "credentialed": False,
+    }
+
+
+def faults(record: dict) -> list[str]:
+    """What is wrong with a record, in words: codes, indicators, label, length."""
+    stay = claim(record)
+    if len(stay.poa) != 1 + len(stay.sdx):
+        return [f"{len(stay.poa)} POA indicators for {1 + len(stay.sdx)} diagnoses"]
+    found = [unknown] if (unknown := problem(stay)) else []
+    grouped: Grouping = group(stay)
+    if grouped.drg != record["drg"]:
+        found.append(f"says {record['drg']}, the grouper says {grouped.drg} {grouped.title} ({grouped.return_code})")
+    words = len(record["text"].split())
+    if not 60 <= words <= 650:
+        found.append(f"{words} words")
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--show", action="store_true", help="print each note's codes with their titles and what counts")
+    options = parser.parse_args(argv)
+    seen: Counter[str] = Counter()
+    wrong = 0
+    for record in records(options.folder):
+        seen[record["id"]] += 1
+        problems = faults(record) + (["id used twice"] if seen[record["id"]] > 1 else [])
+        wrong += bool(problems)
+        for words in problems:
+            print(f"{record['file']}: {record['id']}: {words}")
+        if options.show:
+            _show(record)
+    print(f"{len(seen)} notes, {wrong} with faults")
+    return 1 if wrong else 0
+
+
+def _show(record: dict) -> None:
+    grouped = group(claim(record))
+    print(f"\n{record['id']}: {grouped.drg} {grouped.title}")
+    for diagnosis in (grouped.principal, *grouped.diagnoses):
+        print(
+            f"  {diagnosis.code:8} {diagnosis.poa:1} {diagnosis.level:4} {'*' if diagnosis.counts else ' '} {diagnosis.title}"
+        )
+    for procedure in grouped.procedures:
+        print(
+            f"  {procedure.code:8} {'OR' if procedure.is_or else '  '} {'*' if procedure.counts else ' '} {procedure.title}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

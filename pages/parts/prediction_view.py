@@ -1,0 +1,69 @@
+"""What the model said: the DRG with its facts, the alternatives, and the reasoning while it is being written."""
+
+import streamlit as st
+
+from pages.parts.reward_view import _plain
+from sapphire.profiles import facts
+from sapphire.reviewing import Case, alternatives
+from sapphire.running import Run
+from sapphire.workbench import Workbench
+
+FORCED_WORDS = {
+    "think_open": "the opening of the reasoning",
+    "think_close": "the end of the reasoning",
+    "answer_open": "the answer tag",
+    "title": "a title of the code book",
+    "answer_close": "the end of the answer",
+}
+
+
+def prediction_view(case: Case, role: str, untuned: str) -> None:
+    """The predicted DRG; `untuned` is a warning to show beside it, or "".
+
+    The title is CMS's own, never the model's text; the answer itself is shown when it is no DRG.
+    """
+    said = case.prediction
+    with st.container(border=True):
+        top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+        top.caption(f"{said['model']} · MS-DRG v{said['drg_version']} · {said['prompt']} prompt")
+        if said["confidence"] is not None:
+            top.caption(f"confidence {said['confidence']:.0%}", width="content")
+        if case.predicted:
+            st.subheader(f"{case.predicted.drg} · {_plain(case.predicted.title)}", anchor=False)
+            shown = facts(case.predicted, role)
+            st.caption(
+                " · ".join(f"{name}: **{_plain(value)}**" for name, value in shown.items() if name != "Base DRG")
+            )
+        else:
+            st.subheader("No DRG", anchor=False)
+            st.caption("The answer is no title of the code book:")
+            st.text(case.parsed.answer or "(nothing)")
+        if untuned:
+            st.warning(untuned, icon=":material/science:")
+        if said["forced"]:
+            parts = ", ".join(FORCED_WORDS[part] for part in said["forced"])
+            st.caption(f":material/construction: The decoder was made to write {parts}.")
+        if others := alternatives(said):
+            st.caption(
+                "Other answers: "
+                + " · ".join(f"**{a['drg']}** {_plain(a['title'])} ({a['share']:.0%})" for a in others)
+            )
+
+
+def live_view(bench: Workbench, run: Run) -> None:
+    """The completion of `run` as it is written; the page draws itself anew when it is done."""
+
+    @st.fragment(run_every=0.3)
+    def _live() -> None:
+        if not run.active:
+            st.rerun()
+        bar = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+        bar.markdown(
+            f"**{run.model}** is {'loading' if run.state == 'loading' else 'waiting' if not run.live else 'writing'} …"
+        )
+        if bar.button("Stop", icon=":material/stop_circle:", key=f"stop_{run.run_id}"):
+            bench.runner.cancel(run.run_id)
+        with st.container(border=True, height=420, autoscroll=True):
+            st.text(run.live or " ")
+
+    _live()

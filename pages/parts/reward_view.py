@@ -1,0 +1,61 @@
+"""The reward of a prediction: a small waterfall of its terms and why each has its value."""
+
+import streamlit as st
+
+from sapphire.rewards import Term, total
+
+NAMES = {"format": "Format", "accuracy": "Accuracy", "cot_first": "CoT-First"}
+
+
+def reward_view(terms: list[Term], gold_words: str, key: str) -> None:
+    """Draw the terms; while the right DRG is not known, say what is pending."""
+    whole = total(terms)
+    head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    head.markdown("**Reward** · dense scheme")
+    head.markdown(f"**{whole:+.1f}**" if whole is not None else ":gray[pending]", width="content")
+    if whole is not None:
+        st.plotly_chart(_waterfall(terms, whole), key=key, config={"displayModeBar": False}, height=190)
+    for term in terms:
+        value = f"{term.value:+.1f}" if term.value is not None else "pending"
+        st.markdown(f"**{NAMES[term.name]}** `{value}`", help=_HELP[term.name])
+        st.caption(_plain(term.why))
+    if gold_words:
+        st.caption(_plain(gold_words))
+
+
+_HELP = {
+    "format": "0 when the completion is exactly one think block and one answer block, written by the model; else -2.",
+    "accuracy": "Dense: right DRG 2, right base only 1.5, right severity only 0.5, neither -0.5, no DRG title -1.5. It counts only when the format holds.",
+    "cot_first": "-0.5 when a DRG title stands in the first 50 tokens of the reasoning.",
+}
+
+
+def _plain(words: str) -> str:
+    """Text that may hold a model's words, with nothing left for Markdown to act on."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~$:" else c for c in words)
+
+
+def _waterfall(terms: list[Term], whole: float):
+    import plotly.graph_objects as go
+
+    figure = go.Figure(
+        go.Waterfall(
+            x=[NAMES[term.name] for term in terms] + ["Reward"],
+            y=[term.value for term in terms] + [whole],
+            measure=["relative"] * len(terms) + ["total"],
+            text=[f"{term.value:+.1f}" for term in terms] + [f"{whole:+.1f}"],
+            textposition="outside",
+            cliponaxis=False,
+            increasing={"marker": {"color": "#0f9d8a"}},
+            decreasing={"marker": {"color": "#c2571a"}},
+            totals={"marker": {"color": "#1f5fbf"}},
+            connector={"line": {"width": 1, "color": "rgba(128,128,128,.5)"}},
+            hovertemplate="%{x}: %{text}<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        margin={"l": 30, "r": 10, "t": 14, "b": 24},
+        yaxis={"range": [-4.2, 2.6], "dtick": 2, "title": None, "zeroline": True},
+        showlegend=False,
+    )
+    return figure

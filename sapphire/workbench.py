@@ -1,0 +1,36 @@
+"""What one running app shares between all its readers: the database, the worklist's copy, the runner."""
+
+import atexit
+import os
+from dataclasses import dataclass
+
+from sapphire.paths import database
+from sapphire.running import Runner
+from sapphire.store import Store, open_store
+from sapphire.store.worklist import Worklist
+
+
+@dataclass(frozen=True)
+class Workbench:
+    store: Store
+    worklist: Worklist
+    runner: Runner
+
+    def close(self) -> None:
+        self.runner.close()
+        self.store.close()
+
+
+def open_workbench(serve: bool = True) -> Workbench:
+    """Open the database that SAPPHIRE_DB or SAPPHIRE_HOME names, and let commands of this user share it.
+
+    Raises:
+        StoreError: one sentence with a remedy.
+    """
+    os.umask(0o077)  # the database, its log and the exports are for this user alone
+    store = open_store(database(), os.environ.get("SAPPHIRE_DB_TOKEN"))
+    if serve:
+        store.serve()
+    bench = Workbench(store, Worklist(store), Runner(store))
+    atexit.register(bench.close)
+    return bench
