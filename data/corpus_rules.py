@@ -1,0 +1,51 @@
+"""From plainly written conditions to what a coder would report: combination codes and sequencing, by the rules of `rules.yaml`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from data.corpus_tables import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A diagnosis code with the drawn condition whose words in the note show it, and whether it was present on admission."""
+
+    code: str
+    source: str
+    poa: str = "Y"
+
+
+def matches(code: str, patterns: Iterable[str]) -> bool:
+    return any(code.startswith(p[:-1]) if p.endswith("*") else code == p for p in patterns)
+
+
+def _find(coded: list[Coded], patterns: Iterable[str]) -> Coded | None:
+    return next((item for item in coded if matches(item.code, patterns)), None)
+
+
+def apply_rule(rule: Rule, coded: list[Coded]) -> list[Coded]:
+    """The codes (principal first) after one rule; the same list when the rule does not fit."""
+    found = [_find(coded, patterns) for patterns in rule.has]
+    if any(item is None for item in found) or _find(coded, rule.not_):
+        return coded
+    lead = found[0]
+    new = replace(lead, code=rule.replace.get(lead.code, lead.code))
+    out = [replace(item, code=rule.replace[item.code]) if item.code in rule.replace else item for item in coded]
+    present = {item.code for item in out}
+    for code, evidence in rule.add.items():
+        if code not in present and (shown := _find(out, (evidence,))):
+            out.append(replace(shown, code=code))
+    if rule.before and matches(out[0].code, rule.before) and new.poa == "Y" and new in out[1:]:
+        out.remove(new)
+        out.insert(0, new)
+    return [out[0], *(item for item in out[1:] if not matches(item.code, rule.drop))]
+
+
+def code_as_a_coder(rules: Iterable[Rule], coded: list[Coded]) -> list[Coded]:
+    """All rules from top to bottom, then every code once (the first stays). The principal diagnosis is the first code."""
+    for rule in rules:
+        coded = apply_rule(rule, coded)
+    seen: dict[str, Coded] = {}
+    for item in coded:
+        seen.setdefault(item.code, item)
+    return list(seen.values())
