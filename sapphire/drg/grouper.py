@@ -13,11 +13,23 @@ from sapphire.drg.codebook import MDC_TITLES, Drg, codebook
 from sapphire.drg.reasons import Setting, Support, why
 from sapphire.drg.rules import EXACT, Answer, Fact, answer, converted, facts, indicators, is_valid
 
-__all__ = ["Claim", "ClaimError", "Diagnosis", "Grouping", "Procedure", "claim_from", "drg_of", "group", "problem"]
+__all__ = [
+    "Claim",
+    "ClaimError",
+    "Diagnosis",
+    "Grouping",
+    "Procedure",
+    "claim_from",
+    "drg_of",
+    "group",
+    "prepared",
+    "problem",
+    "ungroupable",
+]
 
 UNGROUPABLE = ("998", "999")
 PRINCIPAL = "The principal diagnosis; it leads to the MDC and, with the procedures, to the base DRG."
-RETURN_CODES = {
+REMARKS = {
     "INVALID_PDX": "The principal diagnosis is not a code that the grouper knows in this version.",
     "DX_CANNOT_BE_PDX": "This code cannot be a principal diagnosis (an external cause, for one).",
     "HAC_MISSING_ONE_POA": "A hospital-acquired condition has no POA indicator, and the hospital is not exempt from reporting.",
@@ -77,19 +89,29 @@ class Grouping:
     remarks: tuple[str, ...]
 
 
+def prepared(claim: Claim) -> Claim:
+    """The claim in the form in which it is grouped. ClaimError if it lacks what grouping needs."""
+    return converted(checked(claim))
+
+
 def drg_of(claim: Claim) -> tuple[str, str]:
     """(DRG, return code) and nothing else. ClaimError if the claim lacks what grouping needs."""
-    answered = answer(converted(checked(claim)))
+    answered = answer(prepared(claim))
     return answered.drg, answered.return_code
 
 
 def problem(claim: Claim) -> str | None:
-    """One sentence that names the codes not in force in the claim's version, if any; the grouper ignores them."""
+    """One sentence that names the codes of a prepared claim that its version does not know; the grouper ignores them."""
     codes = [(claim.pdx, "diagnosis", "principal diagnosis")]
     codes += [(code, "diagnosis", "secondary diagnosis") for code in dict.fromkeys(claim.sdx)]
     codes += [(code, "procedure", "procedure") for code in dict.fromkeys(claim.procedures)]
     unknown = [f"{code} ({role})" for code, kind, role in codes if not is_valid(code, kind, claim.version)]
     return f"Not an ICD-10 code in MS-DRG v{claim.version}: {', '.join(unknown)}." if unknown else None
+
+
+def ungroupable(return_code: str) -> str:
+    """Why there is no DRG, in a sentence."""
+    return REMARKS.get(return_code, f"The grouper found no DRG and returned {return_code}.")
 
 
 def group(claim: Claim) -> Grouping:
@@ -99,7 +121,7 @@ def group(claim: Claim) -> Grouping:
     support are set aside; a code counts if it alone then brings back the DRG that is lost without them.
     """
     poa_unknown = not any(claim.poa or ()) and claim.hospital_status is None
-    claim = converted(checked(claim))
+    claim = prepared(claim)
     answered = answer(claim)
     book = codebook(claim.version)
     drg = book.drgs[answered.drg]
@@ -210,7 +232,7 @@ def _remarks(claim: Claim, answered: Answer, poa_unknown: bool) -> list[str]:
     unknown = problem(claim)
     found = [unknown] if unknown else []
     if answered.return_code != "OK":
-        found.append(RETURN_CODES.get(answered.return_code, f"The grouper returned {answered.return_code}."))
+        found.append(ungroupable(answered.return_code))
     if claim.version not in EXACT:
         found.append(f"Version {claim.version} is grouped by drgpy's rules, which are approximate.")
     if poa_unknown and claim.sdx:

@@ -88,13 +88,13 @@ def fiscal_year_of(version: str) -> int:
 def converted(claim: Claim) -> Claim:
     """The claim with its codes brought from `source_icd_version` to the version's fiscal year by CMS's conversion table."""
     source, target = claim.source_icd_version, fiscal_year_of(claim.version)
-    if source is None or source == target:
+    if source is None:
         return claim
     if claim.version not in EXACT or not 2023 <= source <= 2027:
         raise ClaimError("source_icd_version must be from 2023 to 2027, and the MS-DRG version 40 or later.")
     dx = [_native("IcdConverter").convert_dx(code, source, target) for code in (claim.pdx, *claim.sdx)]
     procedures = tuple(_native("IcdConverter").convert_pr(code, source, target) for code in claim.procedures)
-    return replace(claim, pdx=dx[0], sdx=tuple(dx[1:]), procedures=procedures)
+    return replace(claim, pdx=dx[0], sdx=tuple(dx[1:]), procedures=procedures, source_icd_version=None)
 
 
 def _looks_like_code(code: str) -> bool:
