@@ -46,7 +46,7 @@ class ReviewForm:
             with verdict:
                 self._choice(
                     st.segmented_control, f"Step {i + 1}", f"step{i}", VERDICTS, verdicts[i],
-                    lambda value, i=i: {"step_verdicts": tuple(verdicts[:i] + [value] + verdicts[i + 1 :])},
+                    lambda value, i=i: {"step_verdicts": (*verdicts[:i], value, *verdicts[i + 1 :])},
                     format_func=VERDICT_ICONS.get, label_visibility="collapsed", help=None,
                 )  # fmt: skip
 

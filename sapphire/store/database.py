@@ -205,20 +205,23 @@ def _migrate(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _check(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    """Read every event table once by its narrow columns, so that damage is met here and not in the middle of a review."""
-    tables = connection.execute(
-        "SELECT table_name, estimated_size FROM duckdb_tables() WHERE table_name LIKE '%event' OR table_name IN ('note', 'prediction')"
-    )
-    for table, _ in tables.fetchall():
+    """Meet damage now and not in the middle of a review: a file cut short, or an event table that cannot be counted."""
+    blocks, size = connection.execute("SELECT total_blocks, block_size FROM pragma_database_size()").fetchone()
+    if path.stat().st_size < blocks * size:
+        raise StoreError(
+            f"{path} is damaged: a part of the file is missing; restore a copy, or choose another file with SAPPHIRE_DB."
+        )
+    for (table,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall():
+        column = "number" if table == "schema_step" else "seq"
         try:
-            counted, present = connection.execute(f"SELECT count(*), count(seq) FROM {table}").fetchone()
+            counted, present = connection.execute(f"SELECT count(*), count({column}) FROM {table}").fetchone()
         except duckdb.Error as error:
             raise StoreError(
                 f"Table {table} of {path} is damaged ({_first_line(error)}); restore a copy of the file."
             ) from error
         if counted != present:
             raise StoreError(
-                f"Table {table} of {path} is damaged ({counted} rows, {present} readable); restore a copy of the file."
+                f"Table {table} of {path} is damaged: {counted} rows, {present} readable; restore a copy of the file."
             )
 
 

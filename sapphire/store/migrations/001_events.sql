@@ -96,8 +96,9 @@ WITH saved AS (
 ), marks AS (
     SELECT note_id,
         arg_max(kind, seq) FILTER (kind IN ('flagged', 'unflagged')) = 'flagged' AS flagged,
-        max(seq) FILTER (kind = 'skipped') AS skipped_seq
-    FROM review_event WHERE kind IN ('flagged', 'unflagged', 'skipped') GROUP BY note_id
+        max(seq) FILTER (kind = 'skipped') AS skipped_seq,
+        max(seq) FILTER (kind IN ('draft', 'cleared', 'saved', 'withdrawn')) AS formed_seq
+    FROM review_event GROUP BY note_id
 ), failed AS (
     SELECT note_id, max(seq) AS failed_seq, arg_max(error, seq) AS error
     FROM prediction WHERE error IS NOT NULL GROUP BY note_id
@@ -113,7 +114,7 @@ SELECT n.seq AS note_seq, n.note_id, n.import_id, n.snippet, n.words, n.source, 
         WHEN s.saved_seq IS NOT NULL AND s.decision = 'query' THEN 'queried'
         WHEN s.saved_seq IS NOT NULL THEN 'reviewed'
         WHEN d.draft_seq IS NOT NULL THEN 'in review'
-        WHEN m.skipped_seq > coalesce(p.seq, 0) THEN 'skipped'
+        WHEN m.skipped_seq > greatest(coalesce(p.seq, 0), coalesce(m.formed_seq, 0)) THEN 'skipped'
         WHEN p.seq IS NOT NULL THEN 'predicted'
         WHEN f.failed_seq IS NOT NULL THEN 'failed'
         ELSE 'new'
