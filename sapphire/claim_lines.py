@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from sapphire.drg import rules
 from sapphire.drg.codebook import codebook
-from sapphire.drg.grouper import ClaimError, claim_from, drg_of, prepared, problem, ungroupable
+from sapphire.drg.grouper import ClaimError, claim_from, prepared, problem, ungroupable
 
 LONGEST = 1_000_000  # bytes a line; a claim of 25 diagnoses and 25 procedures needs about 2,000
 
@@ -29,9 +30,10 @@ def answer(line: bytes, number: int) -> dict[str, Any]:
         if isinstance(record, dict) and record.get("id") is not None:
             identity = record["id"]
         claim = prepared(claim_from(record))
-        drg, return_code = drg_of(claim)
-        error = problem(claim) or (None if return_code == "OK" else ungroupable(return_code))
-        title, version = codebook(claim.version).drgs[drg].title, claim.version
+        answered = rules.answer(claim)
+        drg, return_code, version = answered.drg, answered.return_code, claim.version
+        error = problem(claim, answered) or (None if return_code == "OK" else ungroupable(return_code))
+        title = codebook(version).drgs[drg].title
     except ClaimError as unfit:
         drg, title, version, return_code, error = "999", None, None, None, str(unfit)
     return {"id": identity, "drg": drg, "title": title, "version": version, "return_code": return_code, "error": error}

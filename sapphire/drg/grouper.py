@@ -11,21 +11,9 @@ from sapphire.drg import icd
 from sapphire.drg.claim import Claim, ClaimError, checked, claim_from
 from sapphire.drg.codebook import MDC_TITLES, Drg, codebook
 from sapphire.drg.reasons import Setting, Support, why
-from sapphire.drg.rules import EXACT, Answer, Fact, answer, converted, facts, indicators, is_valid
+from sapphire.drg.rules import EXACT, Answer, Fact, answer, converted, facts, indicators, is_valid, valid_diagnoses
 
-__all__ = [
-    "Claim",
-    "ClaimError",
-    "Diagnosis",
-    "Grouping",
-    "Procedure",
-    "claim_from",
-    "drg_of",
-    "group",
-    "prepared",
-    "problem",
-    "ungroupable",
-]
+__all__ = ["Claim", "ClaimError", "Diagnosis", "Grouping", "Procedure", "claim_from", "drg_of", "group"]
 
 UNGROUPABLE = ("998", "999")
 PRINCIPAL = "The principal diagnosis; it leads to the MDC and, with the procedures, to the base DRG."
@@ -100,13 +88,14 @@ def drg_of(claim: Claim) -> tuple[str, str]:
     return answered.drg, answered.return_code
 
 
-def problem(claim: Claim) -> str | None:
-    """One sentence that names the codes of a prepared claim that its version does not know; the grouper ignores them."""
-    codes = [(claim.pdx, "diagnosis", "principal diagnosis")]
-    codes += [(code, "diagnosis", "secondary diagnosis") for code in dict.fromkeys(claim.sdx)]
-    codes += [(code, "procedure", "procedure") for code in dict.fromkeys(claim.procedures)]
-    unknown = [f"{code} ({role})" for code, kind, role in codes if not is_valid(code, kind, claim.version)]
-    return f"Not an ICD-10 code in MS-DRG v{claim.version}: {', '.join(unknown)}." if unknown else None
+def problem(claim: Claim, answered: Answer) -> str | None:
+    """One sentence that names the codes which the claim's version does not know, if any; the grouper ignores them."""
+    known = valid_diagnoses(claim, answered)
+    roles = {claim.pdx: "principal diagnosis"} if claim.pdx not in known else {}
+    roles |= {code: "secondary diagnosis" for code in claim.sdx if code not in known}
+    roles |= {code: "procedure" for code in claim.procedures if not is_valid(code, "procedure", claim.version)}
+    unknown = ", ".join(f"{code} ({role})" for code, role in roles.items())
+    return f"Not an ICD-10 code in MS-DRG v{claim.version}: {unknown}." if unknown else None
 
 
 def ungroupable(return_code: str) -> str:
@@ -167,7 +156,8 @@ def _diagnoses(claim: Claim, answered: Answer, drg: Drg) -> tuple[Diagnosis, tup
         sdx = tuple(claim.sdx[i] for i in kept)
         return answer(replace(claim, sdx=sdx, poa=claim.poa and (poa[0], *(poa[i + 1] for i in kept)))).drg
 
-    unused = [_unused(claim, i) for i in range(len(claim.sdx))]
+    known = valid_diagnoses(claim, answered)
+    unused = [_unused(claim, i, known) for i in range(len(claim.sdx))]
     used = [i for i, reason in enumerate(unused) if reason is None]
     found, without_shared = _support(drg.drg, len(used), lambda kept: regroup([used[i] for i in kept]))
     supports = [Support(drg.drg, False, False)] * len(unused)
@@ -198,10 +188,10 @@ def _diagnosis(code: str, poa: str, fact: Fact, support: Support, reason: str) -
     )
 
 
-def _unused(claim: Claim, position: int) -> str | None:
+def _unused(claim: Claim, position: int, known: set[str]) -> str | None:
     """Why the grouper does not look at this secondary diagnosis at all, or None."""
     code = claim.sdx[position]
-    if not is_valid(code, "diagnosis", claim.version):
+    if code not in known:
         return f"Not an ICD-10-CM code in v{claim.version}; the grouper ignores it."
     if code == claim.pdx:
         return "Repeats the principal diagnosis; the grouper ignores it."
@@ -229,7 +219,7 @@ def _procedures(claim: Claim, full: str) -> tuple[Procedure, ...]:
 
 
 def _remarks(claim: Claim, answered: Answer, poa_unknown: bool) -> list[str]:
-    unknown = problem(claim)
+    unknown = problem(claim, answered)
     found = [unknown] if unknown else []
     if answered.return_code != "OK":
         found.append(ungroupable(answered.return_code))

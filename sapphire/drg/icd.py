@@ -11,7 +11,7 @@ from importlib.resources import files
 
 def normal(code: str) -> str:
     """The code as claims write it: upper case, without dots and spaces."""
-    return "".join(code.replace(".", "").split()).upper()
+    return code.upper() if code.isalnum() else "".join(code.replace(".", "").split()).upper()
 
 
 def diagnosis_title(code: str) -> str | None:

@@ -5,7 +5,6 @@ dictionaries while it looks up, so its calls take turns.
 """
 
 import atexit
-import re
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from threading import Lock
@@ -65,6 +64,14 @@ def indicators(claim: Claim) -> tuple[str, ...]:
     return claim.poa or ("",) * (1 + len(claim.sdx))
 
 
+def valid_diagnoses(claim: Claim, answered: Answer) -> set[str]:
+    """The claim's diagnoses that are ICD-10-CM codes in its version."""
+    if answered.details is None:
+        return {code for code in (claim.pdx, *claim.sdx) if is_valid(code, "diagnosis", claim.version)}
+    outputs = (answered.details["pdx_output"], *answered.details["sdx_output"])
+    return {output["code"] for output in outputs if "VALID" in output["flags"]}
+
+
 @lru_cache(maxsize=200_000)
 def is_valid(code: str, kind: str, version: str) -> bool:
     """Whether CMS's code editor knows the code on the version's first day; `kind` is "diagnosis" or "procedure"."""
@@ -98,7 +105,7 @@ def converted(claim: Claim) -> Claim:
 
 
 def _looks_like_code(code: str) -> bool:
-    return re.fullmatch(r"[A-Z0-9]{3,7}", code) is not None
+    return 3 <= len(code) <= 7 and code.isascii() and code.isalnum()
 
 
 def _diagnosis(code: str, poa: str) -> dict[str, str]:
