@@ -1,0 +1,116 @@
+"""Engines: one small protocol for everything that can answer a note, whatever runs the model behind it.
+
+`load` opens a model that lies on this machine. An engine holds its model in memory and serves one request at a time;
+callers in other threads wait for their turn.
+"""
+
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sapphire.drg.codebook import DEFAULT_VERSION
+
+
+class EngineError(RuntimeError):
+    """What went wrong and what to do about it, in one sentence. No text of a note is in it."""
+
+
+class Cancelled(EngineError):
+    """The caller's cancel event was set; the model has stopped."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to decode.
+
+    `n` completions a note; `temperature` 0 is greedy; `max_thinking` is the budget of the reasoning in tokens; sample i is
+    drawn with `seed` + i. `constrained` makes every answer a DRG (see `decoding`); without it the completion is the
+    model's own, up to `max_thinking` + 128 tokens. `timeout` is in seconds and holds for one completion, from its turn on.
+    """
+
+    n: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_thinking: int = 384
+    seed: int = 0
+    constrained: bool = True
+    timeout: float = 120.0
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer.
+
+    `text` is all of it, forced parts included; `forced` names what the decoder was made to write, of think_open,
+    think_close, answer_open, title, answer_close; `head` is the text of the reasoning's first 50 tokens; `tokens` counts
+    what the model decoded; `seconds` is the wall time. `confidence` (0 to 1) is the probability of the title given the note
+    and the reasoning, among the titles of the model's version: the product of the token probabilities at temperature 1,
+    each renormalised over the tokens that continue a title. It says nothing of the reasoning's own probability and is not
+    calibrated. None when the completion was not constrained.
+    """
+
+    text: str
+    forced: tuple[str, ...]
+    head: str
+    tokens: int
+    seconds: float
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a model: `kind` is "llama.cpp" or "transformers", `location` what `load` was given, `prompt` one of
+    `prompts.PROMPTS`, `tuned` whether it was trained on this task, `note` what a user should know before believing it."""
+
+    name: str
+    kind: str
+    location: str
+    prompt: str = "plain"
+    drg_version: str = DEFAULT_VERSION
+    tuned: bool = False
+    note: str = ""
+
+
+class Engine(Protocol):
+    card: ModelCard
+
+    def stream(
+        self, text: str, sampling: Sampling, cancel: threading.Event | None = None
+    ) -> Generator[str, None, Completion]:
+        """One completion: yields its text piece by piece, forced parts included, and returns it whole.
+
+        Raises:
+            Cancelled: when `cancel` is set.
+            EngineError: when the note is too long for the model, or the model fails or takes too long.
+        """
+        ...
+
+    def score(
+        self, texts: Iterable[str], sampling: Sampling, cancel: threading.Event | None = None
+    ) -> Iterator[list[Completion]]:
+        """`sampling.n` completions of each text, in input order. Raises as `stream` does, at the text that failed."""
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory. The engine cannot be used afterwards."""
+        ...
+
+
+def load(location: str | Path) -> Engine:
+    """Open a model: a model folder (`model.json` beside the weights), a GGUF file, a folder in the layout of transformers,
+    a LoRA adapter's folder, or the name of a model on the hub (owner/name).
+
+    Raises:
+        EngineError: when there is no such model, it is damaged, or what runs it is not installed.
+    """
+    from sapphire.engines.local import LocalEngine
+    from sapphire.engines.model_folder import find
+
+    model = find(location)
+    if model.card.kind == "llama.cpp":
+        from sapphire.engines.llamacpp import LlamaCpp as Backend
+    else:
+        from sapphire.engines.transformers_engine import Transformers as Backend
+    return LocalEngine(model.card, lambda: Backend(model))

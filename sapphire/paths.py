@@ -1,0 +1,33 @@
+"""Where Sapphire keeps what is a user's own: models, the database, exports.
+
+`SAPPHIRE_HOME` names the folder (default `.sapphire` in the working folder), `SAPPHIRE_DB` a database elsewhere. Folders
+are made when first asked for, readable by this user alone (mode 700), because notes and predictions lie in them.
+"""
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The folder that holds all the others, as an absolute path."""
+    return _made(Path(os.environ.get("SAPPHIRE_HOME") or ".sapphire").expanduser().absolute())
+
+
+def models_dir() -> Path:
+    """One folder a model."""
+    return _made(home() / "models")
+
+
+def exports_dir() -> Path:
+    """One folder a round."""
+    return _made(home() / "exports")
+
+
+def database() -> str:
+    """The database's file, or a `quack:host:port` address when SAPPHIRE_DB gives one."""
+    return os.environ.get("SAPPHIRE_DB") or str(home() / "sapphire.duckdb")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
