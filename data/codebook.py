@@ -19,8 +19,6 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-import simple_icd_10_cm
-
 from sapphire.drg.codebook import DEFAULT_VERSION, VERSIONS, fold
 from sapphire.drg.rules import is_valid
 
@@ -31,6 +29,8 @@ COLUMNS = ("drg", "title", "base_id", "base", "level", "mdc", "type", "weight", 
 MANUAL_OF = {"40.1": "40"}
 # Table 5 of FY 2026 is the table of v43 and of its April update v43.1.
 WEIGHTED = ("43", "43.1")
+# v36's manual marks 296 surgical; its siblings, and 296 itself in every later version, are medical.
+SLIP = ("36", "296")
 PRE_MDC = range(1, 20)
 
 # "with", "and" or "without", the level, and for some what else leads into the same DRG ("or 4+ Arteries").
@@ -87,14 +87,18 @@ def manual(version):
 def definitions(version):
     """{drg: (title, mdc, type)} of a version , from its manual."""
     rows = manual(version)["drgmap"]
-    return {drg: (" ".join(row["desc"].split()), mdc_of(row), type_of(row)) for drg, row in sorted(rows.items())}
+    return {
+        drg: (" ".join(row["desc"].split()), mdc_of(row), type_of(version, row)) for drg, row in sorted(rows.items())
+    }
 
 
 def mdc_of(row):
     return "PRE" if int(row["drg"]) in PRE_MDC else row["mdc"]
 
 
-def type_of(row):
+def type_of(version, row):
+    if (version, row["drg"]) == SLIP:
+        return "medical"
     return "surgical" if row["is_surgical"] else "medical" if row["is_medical"] else ""
 
 
@@ -108,9 +112,9 @@ def weights():
     return {row[0]: tuple(value.strip(". \u00a0") and value.strip() for value in row[7:10]) for row in rows}
 
 
-def table(version):
-    """The rows of one version's table, in DRG order, in the order of `COLUMNS`."""
-    known, paid = definitions(version), weights() if version in WEIGHTED else {}
+def table(version, paid):
+    """The rows of one version's table, in DRG order, in the order of `COLUMNS`; `paid` as `weights` gives it, or empty."""
+    known = definitions(version)
     rows = []
     for base, levels in families({drg: title for drg, (title, _, _) in known.items()}):
         for drg, level in levels.items():
@@ -123,7 +127,7 @@ def write_table(version):
     with open(TABLES / f"v{version}.csv", "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(table(version))
+        writer.writerows(table(version, weights() if version in WEIGHTED else {}))
 
 
 def operating_room():
@@ -142,6 +146,8 @@ def read_titles(source):
 
 def newer_diagnoses(known):
     """Titles of codes in force in the newest version that package `drg` does not have yet."""
+    import simple_icd_10_cm
+
     for dotted in simple_icd_10_cm.get_all_codes(True):
         code = dotted.replace(".", "")
         if code not in known and simple_icd_10_cm.is_leaf(dotted) and is_valid(code, "diagnosis", DEFAULT_VERSION):

@@ -45,7 +45,7 @@ MDC_TITLES = {
     "25": "Human Immunodeficiency Virus Infections",
 }
 
-# What clinicians type, and the beginnings of title words that it stands for; several where titles say it in several ways.
+# What clinicians type, and the beginnings of title words that it stands for; the most usual of several first.
 ABBREVIATIONS = {
     "acs": ("acute myocardial infarction", "angina"),
     "afib": ("cardiac arrhythmia",),
@@ -179,9 +179,9 @@ def _match(asked: str, drg: str, words: list[str]) -> float:
         return 5.0 if drg == asked.zfill(3) else 2.0 if drg.startswith(asked) else 1.0 if asked in words else 0.0
     if asked in words:
         return 3.0
-    for meaning in ABBREVIATIONS.get(asked, ()):
+    for position, meaning in enumerate(ABBREVIATIONS.get(asked, ())):
         if all(any(word.startswith(part) for word in words) for part in meaning.split()):
-            return 2.5
+            return 2.8 - position / 10  # the most usual meaning stands first
     return 2.0 if any(word.startswith(asked) for word in words) else 0.0
 
 

@@ -224,7 +224,9 @@ def _remarks(claim: Claim, answered: Answer, poa_unknown: bool) -> list[str]:
     if answered.return_code != "OK":
         found.append(ungroupable(answered.return_code))
     if claim.version not in EXACT:
-        found.append(f"Version {claim.version} is grouped by drgpy's rules, which are approximate.")
+        found.append(
+            f"Version {claim.version} is grouped by drgpy, approximately; no hospital-acquired condition is left out."
+        )
     if poa_unknown and claim.sdx:
         found.append(
             "Present on admission is unknown, so the claim is grouped as for a hospital exempt from POA reporting."

@@ -155,19 +155,18 @@ def _exact_fact(output: dict[str, Any]) -> Fact:
 
 
 def _approximate(claim: Claim) -> Answer:
+    """By `drgpy`, whose tables of v36 to v39 name no hospital-acquired conditions, so POA indicators change nothing."""
     if not is_valid(claim.pdx, "diagnosis", claim.version):
         return Answer("999", "INVALID_PDX", "", "999")
     engine = _engine(claim.version)
     # drgpy knows two sexes; only MDC 12 asks for a man, and only MDC 13 for a woman.
     guessed = "M" if "_MDC12" in engine.dxmap.get(claim.pdx, ()) else "F"
-    reported = [poa or "Y" for poa in indicators(claim)] if claim.hospital_status != "EXEMPT" else None
     with _approximating:
         drg = engine.get_drg(
             [claim.pdx, *claim.sdx],
             list(claim.procedures),
             gender=guessed if claim.sex == "U" else claim.sex,
             is_alive=claim.discharge_status != DIED,
-            poa=reported,
             discharge_status=f"{claim.discharge_status:02d}",
         )
     if drg in ("000", "999"):
@@ -177,16 +176,11 @@ def _approximate(claim: Claim) -> Answer:
 
 def _approximate_facts(claim: Claim) -> list[Fact]:
     engine, died = _engine(claim.version), claim.discharge_status == DIED
-    exempt = claim.hospital_status == "EXEMPT"
     found = []
-    for code, poa in zip((claim.pdx, *claim.sdx), indicators(claim), strict=True):
-        entry = engine.ccmap.get(code)
-        if entry is None:
-            found.append(Fact("none"))
-            continue
-        hac = entry["hac"] is not None and poa in ("N", "U") and not exempt
+    for code in (claim.pdx, *claim.sdx):
+        entry = engine.ccmap.get(code, {"level": "none", "pdx": "", "aowa": False})
         excluded = claim.pdx in engine.exmap.get(entry["pdx"], ())
-        found.append(Fact(entry["level"], excluded, entry["aowa"] and died, f"HAC {entry['hac']}" if hac else ""))
+        found.append(Fact(entry["level"], excluded_by_pdx=excluded, excluded_by_death=entry["aowa"] and died))
     return found
 
 
