@@ -100,11 +100,11 @@ class Matcher:
         if _spelt(description) in self._decided:
             return self._mapped(raw, self._decided[_spelt(description)])
         ranked = self._rank(said, code.strip().zfill(3) if code and code.strip() else None)
-        candidates = tuple(self._candidate(drg, score) for drg, score in ranked[:3])
+        candidates = tuple(self._candidate(drg, min(score, 0.999)) for drg, score in ranked[:3])
         if not candidates or candidates[0].score < NEAR:
             return Match(raw, "", "", "unmappable", candidates[0].score if candidates else 0.0, candidates)
-        best, runner_up = candidates[0], candidates[1].score if len(candidates) > 1 else 0.0
-        sure = best.score >= ACCEPT and best.score - runner_up >= MARGIN
+        best, runner_up = candidates[0], ranked[1][1] if len(ranked) > 1 else 0.0
+        sure = best.score >= ACCEPT and ranked[0][1] - runner_up >= MARGIN
         if sure and resemblance(said.words, phrase(best.title).words) < SAME:
             sure = restructured(description) is None
         return Match(raw, best.drg, best.title, "accepted" if sure else "unsure", best.score, candidates)
@@ -135,7 +135,7 @@ class Matcher:
                     yield _Name(drg, other, trust)
 
     def _rank(self, said: Phrase, code: str | None) -> list[tuple[str, float]]:
-        """DRGs by score, best first."""
+        """DRGs by score, best first; a score may exceed 1 by what extras and number add."""
         if not said.words:
             return []
         query = " ".join(word for word, _ in said.words)
@@ -149,8 +149,7 @@ class Matcher:
                 scores[name.drg] = max(scores.get(name.drg, 0.0), score)
         if code in scores and scores[code] >= NEAR:
             scores[code] += KNOWN if self._known(said, code) else NUMBERED
-        ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-        return [(drg, min(score, 0.999)) for drg, score in ranked]
+        return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 
 def restructured(description: str) -> str | None:
