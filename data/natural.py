@@ -14,7 +14,7 @@ import yaml
 
 from sapphire.drg import icd
 from sapphire.drg.codebook import codebook
-from sapphire.drg.grouper import Claim, Grouping, group, problem
+from sapphire.drg.grouper import Claim, Grouping, group
 
 VERSION = "43.1"
 FIELDS = ("id", "style", "age", "sex", "discharge_status", "pdx", "sdx", "poa", "procedures", "trap", "drg", "text")
@@ -80,7 +80,8 @@ def faults(record: dict) -> list[str]:
     stay = claim(record)
     if len(stay.poa) != 1 + len(stay.sdx):
         return [f"{len(stay.poa)} POA indicators for {1 + len(stay.sdx)} diagnoses"]
-    found = [unknown] if (unknown := problem(stay)) else []
+    found = [f"{code} is no diagnosis code" for code in (stay.pdx, *stay.sdx) if not icd.is_diagnosis(code)]
+    found += [f"{code} is no procedure code" for code in stay.procedures if not icd.is_procedure(code)]
     grouped: Grouping = group(stay)
     if grouped.drg != record["drg"]:
         found.append(f"says {record['drg']}, the grouper says {grouped.drg} {grouped.title} ({grouped.return_code})")

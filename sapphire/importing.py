@@ -16,13 +16,14 @@ SNIPPET = 120
 
 @dataclass
 class ImportReport:
-    """What one import did. `already` counts notes that were stored before, word for word."""
+    """What one import did. `already` counts notes that were stored before, word for word; `unreadable` files, or their ends."""
 
     import_id: str
     notes: int = 0
     already: int = 0
     files: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    unreadable: int = 0
 
 
 def import_files(
@@ -52,6 +53,7 @@ def import_files(
                 _store_batch(store, batch, report)
                 progress(report.notes)
         except NotesError as error:
+            report.unreadable += 1
             report.problems.append(Problem(file=Path(path).name, row=None, message=str(error), remedy=""))
     store.append(
         "import_event",

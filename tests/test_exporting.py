@@ -144,7 +144,6 @@ def test_formulas_are_made_harmless_and_numbers_left(cell, safe):
 
 @pytest.mark.torch
 def test_datasets_and_trl_take_the_sft_rows_unchanged(store, tmp_path):
-    pytest.importorskip("trl", reason="needs requirements-test.txt")
     from datasets import load_dataset
     from trl import SFTConfig, SFTTrainer
 

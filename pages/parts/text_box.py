@@ -34,7 +34,7 @@ export default function ({ data, key, parentElement, setStateValue }) {
   }
   area.dataset.epoch = data.epoch + id
   const tell = () => { kept.textContent = unsent.has(id) ? "saving …" : data.kept }
-  const send = () => { clearTimeout(area.timer); if (unsent.has(id)) setStateValue("value", { slot: id, text: area.value }) }
+  const send = () => { clearTimeout(area.timer); if (unsent.has(id)) setStateValue("typed", { slot: id, text: area.value }) }
   area.oninput = () => {
     unsent.set(id, { text: area.value, epoch: data.epoch }); tell()
     clearTimeout(area.timer); area.timer = setTimeout(send, PAUSE)
@@ -73,7 +73,7 @@ def text_box(
     """
 
     def changed() -> None:
-        said = st.session_state[key]["value"]
+        said = st.session_state[key]["typed"]
         if said and said["slot"] == slot:
             on_change(said["text"])
 
@@ -88,5 +88,6 @@ def text_box(
             "rows": rows,
             "placeholder": placeholder,
         },
-        on_value_change=changed,
+        # Not "value": Streamlit 1.67 unwraps a state of that name and then calls no callback.
+        on_typed_change=changed,
     )
