@@ -69,18 +69,25 @@ def test_by_patient(cases: Sequence[Labelled], share: float = TEST_SHARE, seed: 
     return {stay.note_id for patient in chosen for stay in patients[patient]}
 
 
-def ratios(train: Sequence[Labelled], seed: int = SEED) -> dict[int, set[str]]:
-    """For each of RATIOS the note_ids that go to SFT; the other cases of non-rare DRGs go to GRPO."""
-    common, _ = drop_rare(train, RATIO_MINIMUM)
-    return {ratio: draw(common, ratio / 100, f"{seed} sft {ratio}") for ratio in RATIOS}
+def subsets(train: Sequence[Labelled], seed: int = SEED) -> dict[str, list]:
+    """What each train case belongs to, in the order of `train`.
 
-
-def cold_start_and_small(train: Sequence[Labelled], seed: int = SEED) -> tuple[set[str], set[str]]:
-    """note_ids of the ablations' cold start (1% of train without rare DRGs) and of DRG-Small (20% of what is left)."""
+    `sft_5` … `sft_95`: "sft" or "grpo" in that per cent of train for SFT, None for a DRG with one case in train.
+    `cold_start`: 1% for the ablations, and `drg_small`: 20% of what is left, both without DRGs of fewer than five cases.
+    """
+    common, rare = drop_rare(train, RATIO_MINIMUM)
+    single = {case.note_id for case in rare}
+    columns: dict[str, list] = {}
+    for ratio in RATIOS:
+        sft = draw(common, ratio / 100, f"{seed} sft {ratio}")
+        columns[f"sft_{ratio}"] = [
+            None if case.note_id in single else "sft" if case.note_id in sft else "grpo" for case in train
+        ]
     common, _ = drop_rare(train, SMALL_MINIMUM)
     cold = draw(common, COLD_START_SHARE, f"{seed} cold start")
     rest = [case for case in common if case.note_id not in cold]
-    return cold, draw(rest, SMALL_SHARE, f"{seed} small")
+    small = draw(rest, SMALL_SHARE, f"{seed} small")
+    return columns | {name: [case.note_id in ids for case in train] for name, ids in (("cold_start", cold), ("drg_small", small))}
 
 
 def draw(cases: Sequence[Labelled], share: float, purpose: str) -> set[str]:
