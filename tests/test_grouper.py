@@ -142,6 +142,15 @@ def test_a_secondary_diagnosis_can_decide_the_base():
     assert one.sole and one.why == "It decides the base DRG; without it the DRG is 086."
 
 
+def test_base_and_severity_may_rest_on_different_codes():
+    """Any of the three injuries makes it multiple trauma; any of two codes is the CC, for the logic leaves injuries out."""
+    found = grouped("S32131B", "S27339A", "S52256C", "T86899", "D62")
+    assert found.drg == "964"
+    for diagnosis in found.diagnoses:
+        assert (diagnosis.counts, diagnosis.sole) == (True, False)
+        assert diagnosis.why == "It leads to this DRG together with another code; other codes could take its place."
+
+
 def test_a_code_in_the_definition_of_a_drg_counts():
     found = grouped("I639", "Z9282", "I10")
     assert found.drg == "065"

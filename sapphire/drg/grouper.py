@@ -4,8 +4,9 @@ The rules come from CMS's grouper (`rules.py`); codes that CMS's own output leav
 one) show themselves here by making no difference.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from sapphire.drg import icd
 from sapphire.drg.claim import Claim, ClaimError, checked, claim_from
@@ -107,7 +108,7 @@ def group(claim: Claim) -> Grouping:
     """Group a claim and explain every code. ClaimError if the claim lacks what grouping needs.
 
     The DRG without a code comes from grouping again without it. For `counts`, all secondary diagnoses that are not sole
-    support are set aside; a code counts if it alone then brings back the DRG that is lost without them.
+    support are set aside; a code counts if it then brings back, alone or with one other, the DRG that is lost without them.
     """
     poa_unknown = not any(claim.poa or ()) and claim.hospital_status is None
     claim = prepared(claim)
@@ -131,22 +132,28 @@ def group(claim: Claim) -> Grouping:
     )
 
 
-def _support(full: str, codes: int, regroup: Callable[[Sequence[int]], str]) -> tuple[list[Support], str]:
+def _support(
+    full: str, codes: int, regroup: Callable[[Sequence[int]], str], base: Collection[str] = ()
+) -> tuple[list[Support], str]:
     """What each of so many codes does for the DRG `full`, and the DRG with only those that are its sole support.
 
-    `regroup` gives the DRG with only the codes at these positions.
+    `regroup` gives the DRG with only the codes at these positions; `base` holds the DRGs of the same base. Where the base
+    itself is lost without the shared codes (multiple trauma), one code may bring back the base and another the severity.
     """
     everything = range(codes)
     without = [regroup([j for j in everything if j != i]) for i in everything]
+    if full in UNGROUPABLE:
+        return [Support(drg, sole=False, counts=False) for drg in without], full
     sole = [i for i in everything if without[i] != full]
     without_shared = regroup(sole)
-    supports = []
-    for i in everything:
-        shared = i not in sole and without_shared != full and regroup(sorted([*sole, i])) == full
-        supports.append(Support(without[i], i in sole, i in sole or shared))
-    if full in UNGROUPABLE:
-        supports = [Support(support.drg_without, False, False) for support in supports]
-    return supports, without_shared
+    rest = [i for i in everything if i not in sole] if without_shared != full else []
+    single = {i for i in rest if regroup(sorted([*sole, i])) == full}
+    paired = set()
+    if base and without_shared not in base:
+        pairs = combinations([i for i in rest if i not in single], 2)
+        paired = {i for pair in pairs if regroup(sorted([*sole, *pair])) == full for i in pair}
+    counting = {*sole, *single, *paired}
+    return [Support(without[i], i in sole, i in counting, i in paired) for i in everything], without_shared
 
 
 def _diagnoses(claim: Claim, answered: Answer, drg: Drg) -> tuple[Diagnosis, tuple[Diagnosis, ...]]:
@@ -159,13 +166,17 @@ def _diagnoses(claim: Claim, answered: Answer, drg: Drg) -> tuple[Diagnosis, tup
     known = valid_diagnoses(claim, answered)
     unused = [_unused(claim, i, known) for i in range(len(claim.sdx))]
     used = [i for i, reason in enumerate(unused) if reason is None]
-    found, without_shared = _support(drg.drg, len(used), lambda kept: regroup([used[i] for i in kept]))
+    family = frozenset(member.drg for member in codebook(claim.version).family(drg.drg))
+    found, without_shared = _support(drg.drg, len(used), lambda kept: regroup([used[i] for i in kept]), family)
     supports = [Support(drg.drg, False, False)] * len(unused)
     for i, support in zip(used, found, strict=True):
         supports[i] = support
     first, *rest = facts(claim, answered)
-    shared = [fact.level for fact, support in zip(rest, supports, strict=True) if support.counts and not support.sole]
-    family = frozenset(member.drg for member in codebook(claim.version).family(drg.drg))
+    shared = [
+        fact.level
+        for fact, support in zip(rest, supports, strict=True)
+        if support.counts and not (support.sole or support.paired)
+    ]
     setting = Setting(drg, claim.pdx, answered.return_code, family, tuple(shared), without_shared, regroup(()))
     reasons = [
         reason or why(fact, support, setting) for reason, fact, support in zip(unused, rest, supports, strict=True)

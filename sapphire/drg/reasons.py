@@ -12,18 +12,22 @@ A = {"MCC": "An MCC", "CC": "A CC"}
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """What regrouping tells of one code: the DRG without it, whether it is the sole support, whether it counts at all."""
+    """What regrouping tells of one code: the DRG without it, whether it is the sole support, whether it counts at all.
+
+    `paired`: it counts, but only together with another code that is not sole support either.
+    """
 
     drg_without: str
     sole: bool
     counts: bool
+    paired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What the sentences of one claim share.
 
-    `shared`: the table levels of the codes of which any one is enough; `without_shared`: the DRG without all of these;
+    `shared`: the table levels of the codes of which any one is enough; `without_shared`: the DRG with only sole support;
     `bare`: the DRG without any secondary diagnosis; `family`: the DRGs of the same base.
     """
 
@@ -43,6 +47,8 @@ def why(fact: Fact, support: Support, setting: Setting) -> str:
         return f"The claim cannot be grouped ({setting.return_code}), so no code counts."
     if support.sole:
         return _why_sole(fact, support.drg_without, setting)
+    if support.paired:
+        return "It leads to this DRG together with another code; other codes could take its place."
     return _why_shared(setting) if support.counts else _why_not(fact, setting)
 
 
