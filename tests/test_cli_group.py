@@ -126,6 +126,7 @@ def test_a_file_of_claims(capsys, tmp_path):
         ({"age": 67, "sex": 0}, "The principal diagnosis (pdx) is missing"),
         ({"pdx": "I5023", "age": "67", "sex": 0}, "age must be a whole number"),
         ({"pdx": "I5023", "age": 67, "sex": 0, "version": 440}, "MS-DRG version 440 is not supported"),
+        ({"pdx": "I5023", "age": 67, "sex": "x\n" * 999}, "not 'x\\nx"),
         ({"pdx": {"code": "I5023", "poa": "Q"}, "age": 67, "sex": 0}, "A POA indicator must be Y, N, U or W"),
         ([1, 2], "A claim must be an object"),
         (b"{", "The line is not JSON"),
@@ -139,7 +140,7 @@ def test_a_file_of_claims(capsys, tmp_path):
 def test_an_unfit_line_stops_nothing(capsys, tmp_path, line, error):
     first, second = run_file(capsys, tmp_path, line, {"id": "next", "pdx": "I5023", "age": 67, "sex": 0})
     assert (first["id"], first["drg"], first["title"], first["return_code"]) == (1, "999", None, None)
-    assert error in first["error"] and first["error"].endswith(".")
+    assert error in first["error"] and first["error"].endswith(".") and len(first["error"]) < 160
     assert (second["id"], second["drg"], second["error"]) == ("next", "293", None)
 
 

@@ -1,6 +1,7 @@
 """A claim: what the grouper needs of one stay, and how to read it from a record."""
 
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -74,7 +75,7 @@ def version_of(value: Any) -> str:
         text = f"{text[:2]}.{text[2]}"
     text = text.removesuffix(".0")
     if isinstance(value, bool) or text not in VERSIONS:
-        raise ClaimError(f"MS-DRG version {value!r} is not supported; choose one of {', '.join(VERSIONS)}.")
+        raise ClaimError(f"MS-DRG version {reprlib.repr(value)} is not supported; choose one of {', '.join(VERSIONS)}.")
     return text
 
 
@@ -146,7 +147,7 @@ def _code(item: Any, field: str) -> str:
 def _indicator(value: Any) -> str:
     text = "" if value is None else str(value).strip().upper()
     if text not in POA:
-        raise ClaimError(f"A POA indicator must be Y, N, U or W, not {value!r}.")
+        raise ClaimError(f"A POA indicator must be Y, N, U or W, not {reprlib.repr(value)}.")
     return POA[text]
 
 
@@ -165,7 +166,7 @@ def _age(value: Any) -> int | None:
 def _whole(value: Any, field: str, low: int, high: int) -> int:
     # Tables with gaps hold whole numbers as floats.
     if isinstance(value, bool) or not isinstance(value, Real) or value % 1 != 0:
-        raise ClaimError(f"{field} must be a whole number, not {value!r}.")
+        raise ClaimError(f"{field} must be a whole number, not {reprlib.repr(value)}.")
     if not low <= value <= high:
         raise ClaimError(f"{field} must be from {low} to {high}, not {value}.")
     return int(value)
@@ -176,14 +177,14 @@ def _sex(value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(key, str | int) or key not in SEXES:
-        raise ClaimError(f"sex must be M, F or U, or 0 (male), 1 (female), 2 (unknown), not {value!r}.")
+        raise ClaimError(f"sex must be M, F or U, or 0 (male), 1 (female), 2 (unknown), not {reprlib.repr(value)}.")
     return SEXES[key]
 
 
 def _hospital_status(value: Any) -> str | None:
     status = value.strip().upper() if isinstance(value, str) else value
     if status is not None and status not in HOSPITAL_STATUSES:
-        raise ClaimError(f"hospital_status must be one of {', '.join(HOSPITAL_STATUSES)}, not {value!r}.")
+        raise ClaimError(f"hospital_status must be one of {', '.join(HOSPITAL_STATUSES)}, not {reprlib.repr(value)}.")
     return status
 
 

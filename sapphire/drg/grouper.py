@@ -4,6 +4,7 @@ The rules come from CMS's grouper (`rules.py`); codes that CMS's own output leav
 one) show themselves here by making no difference.
 """
 
+import reprlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -95,8 +96,13 @@ def problem(claim: Claim, answered: Answer) -> str | None:
     roles = {claim.pdx: "principal diagnosis"} if claim.pdx not in known else {}
     roles |= {code: "secondary diagnosis" for code in claim.sdx if code not in known}
     roles |= {code: "procedure" for code in claim.procedures if not is_valid(code, "procedure", claim.version)}
-    unknown = ", ".join(f"{code} ({role})" for code, role in roles.items())
+    unknown = ", ".join(f"{_shown(code)} ({role})" for code, role in roles.items())
     return f"Not an ICD-10 code in MS-DRG v{claim.version}: {unknown}." if unknown else None
+
+
+def _shown(code: str) -> str:
+    """A code as it is if it could be one, else quoted and cut short."""
+    return code if code.isalnum() and len(code) <= 7 else reprlib.repr(code)
 
 
 def ungroupable(return_code: str) -> str:
