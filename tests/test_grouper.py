@@ -382,6 +382,7 @@ def test_codes_of_another_year_are_brought_over():
     sclerosis = {**old, "pdx": "G35"}  # split into G35A and others in FY 2026
     assert drg_of(claim_from({**sclerosis, "source_icd_version": None})) == ("999", "INVALID_PDX")
     assert drg_of(claim_from(sclerosis))[1] == "OK"
+    assert drg_of(claim_from({**old, "pdx": "\ud800"})) == ("999", "INVALID_PDX")
     with pytest.raises(ClaimError, match="2023 to 2027"):
         drg_of(claim_from({**old, "source_icd_version": 2019}))
 

@@ -188,7 +188,9 @@ def _diagnoses(claim: Claim, answered: Answer, drg: Drg) -> tuple[Diagnosis, tup
         reason or why(fact, support, setting) for reason, fact, support in zip(unused, rest, supports, strict=True)
     ]
     grouped = drg.drg not in UNGROUPABLE
-    principal = _diagnosis(claim.pdx, poa[0], first, Support("", grouped, grouped), PRINCIPAL)
+    principal = _diagnosis(
+        claim.pdx, poa[0], first, Support("", grouped, grouped), PRINCIPAL if grouped else "It leads to no DRG."
+    )
     return principal, tuple(map(_diagnosis, claim.sdx, poa[1:], rest, supports, reasons))
 
 

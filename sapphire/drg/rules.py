@@ -99,9 +99,18 @@ def converted(claim: Claim) -> Claim:
         return claim
     if claim.version not in EXACT or not 2023 <= source <= 2027:
         raise ClaimError("source_icd_version must be from 2023 to 2027, and the MS-DRG version 40 or later.")
-    dx = [_native("IcdConverter").convert_dx(code, source, target) for code in (claim.pdx, *claim.sdx)]
-    procedures = tuple(_native("IcdConverter").convert_pr(code, source, target) for code in claim.procedures)
-    return replace(claim, pdx=dx[0], sdx=tuple(dx[1:]), procedures=procedures, source_icd_version=None)
+    converter = _native("IcdConverter")
+
+    def new(convert, code):
+        return convert(code, source, target) if _looks_like_code(code) else code
+
+    return replace(
+        claim,
+        pdx=new(converter.convert_dx, claim.pdx),
+        sdx=tuple(new(converter.convert_dx, code) for code in claim.sdx),
+        procedures=tuple(new(converter.convert_pr, code) for code in claim.procedures),
+        source_icd_version=None,
+    )
 
 
 def _looks_like_code(code: str) -> bool:
