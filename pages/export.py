@@ -1,10 +1,10 @@
 """Export: which reviews count, what the round would hold, and the rounds so far."""
 
 import streamlit as st
-from sapphire.paths import exports_dir
 
 from pages.parts.session import open_bench, profile
 from sapphire.exporting import RoundFilters, plan, reviewers, rounds, write_round
+from sapphire.paths import exports_dir
 from sapphire.reviewing import DECISIONS
 from sapphire.store import StoreError
 

@@ -1,15 +1,16 @@
 """One case: the note beside what the model said of it, and the reader's review."""
 
 import streamlit as st
-from sapphire.models import default_model, installed
 
 from pages.parts.note_view import note_view
+from pages.parts.plain import plain
 from pages.parts.prediction_view import live_view, prediction_view
 from pages.parts.review_form import ReviewForm, drg_label
 from pages.parts.reward_view import reward_view
 from pages.parts.session import open_bench, profile
 from sapphire.drg.codebook import codebook
 from sapphire.engines import Sampling
+from sapphire.models import default_model, installed
 from sapphire.quotes import quoted_spans
 from sapphire.reviewing import Case, history, mark, open_case, predictions, save_review, undo, withdraw
 from sapphire.running import Run
@@ -105,7 +106,7 @@ def bar(case: Case) -> None:
             on_click=go,
             args=(after,),
         )
-        st.markdown(f"**{_escaped(case.note['note_id'])}**", width="stretch")
+        st.markdown(f"**{plain(case.note['note_id'])}**", width="stretch")
         _state_badge(case)
         st.button(
             "",
@@ -142,10 +143,6 @@ def _state_badge(case: Case) -> None:
         )
     elif case.form_state == "saved":
         st.badge("Saved", icon=":material/check_circle:", color="green")
-
-
-def _escaped(words: str) -> str:
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|~$:" else c for c in words)
 
 
 def note_side(case: Case) -> None:

@@ -46,6 +46,10 @@ def import_files(
         StoreError: when nothing more can be written; what was stored before stays.
     """
     report = ImportReport(import_id=str(uuid.uuid4()))
+    names = [Path(path).name for path in paths]
+    begun = {"import_id": report.import_id, "author": author, "files": names}
+    # Recorded before the first note, so that what an interrupted import stored can be withdrawn too.
+    store.append("import_event", [begun | {"kind": "started"}])
     for path in paths:
         report.files.append(Path(path).name)
         try:
@@ -55,27 +59,18 @@ def import_files(
         except NotesError as error:
             report.unreadable += 1
             report.problems.append(Problem(file=Path(path).name, row=None, message=str(error), remedy=""))
-    store.append(
-        "import_event",
-        [
-            {
-                "import_id": report.import_id,
-                "kind": "imported",
-                "author": author,
-                "files": report.files,
-                "notes": report.notes,
-                "problems": [asdict(problem) for problem in report.problems],
-            }
-        ],
-    )
+    problems = [asdict(problem) for problem in report.problems]
+    store.append("import_event", [begun | {"kind": "imported", "notes": report.notes, "problems": problems}])
     return report
 
 
 def imports(store: Store) -> list[dict]:
-    """Past imports, newest first: import_id, recorded_at, author, files, notes, problems (JSON), withdrawn."""
+    """Past imports, newest first: import_id, recorded_at, author, files, kind (started: it was interrupted), notes, problems
+    (JSON), withdrawn."""
     return store.read(
         "SELECT i.*, EXISTS (FROM import_event w WHERE w.import_id = i.import_id AND w.kind = 'withdrawn') AS withdrawn "
-        "FROM import_event i WHERE kind = 'imported' ORDER BY seq DESC"
+        "FROM import_event i WHERE kind <> 'withdrawn' "
+        "QUALIFY row_number() OVER (PARTITION BY import_id ORDER BY seq DESC) = 1 ORDER BY seq DESC"
     )
 
 

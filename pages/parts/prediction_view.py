@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts.reward_view import _plain
+from pages.parts.plain import plain
 from sapphire.profiles import facts
 from sapphire.reviewing import Case, alternatives
 from sapphire.running import Run
@@ -29,10 +29,10 @@ def prediction_view(case: Case, role: str, untuned: str) -> None:
         if said["confidence"] is not None:
             top.caption(f"confidence {said['confidence']:.0%}", width="content")
         if case.predicted:
-            st.subheader(f"{case.predicted.drg} · {_plain(case.predicted.title)}", anchor=False)
+            st.subheader(f"{case.predicted.drg} · {plain(case.predicted.title)}", anchor=False)
             shown = facts(case.predicted, role)
             st.caption(
-                " · ".join(f"{name}: **{_plain(value)}**" for name, value in shown.items() if name != "Base DRG")
+                " · ".join(f"{name}: **{plain(value)}**" for name, value in shown.items() if name != "Base DRG")
             )
         else:
             st.subheader("No DRG", anchor=False)
@@ -46,7 +46,7 @@ def prediction_view(case: Case, role: str, untuned: str) -> None:
         if others := alternatives(said):
             st.caption(
                 "Other answers: "
-                + " · ".join(f"**{a['drg']}** {_plain(a['title'])} ({a['share']:.0%})" for a in others)
+                + " · ".join(f"**{a['drg']}** {plain(a['title'])} ({a['share']:.0%})" for a in others)
             )
 
 

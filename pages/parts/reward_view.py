@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.parts.plain import plain
 from sapphire.rewards import Term, total
 
 NAMES = {"format": "Format", "accuracy": "Accuracy", "cot_first": "CoT-First"}
@@ -18,9 +19,9 @@ def reward_view(terms: list[Term], gold_words: str, key: str) -> None:
     for term in terms:
         value = f"{term.value:+.1f}" if term.value is not None else "pending"
         st.markdown(f"**{NAMES[term.name]}** `{value}`", help=_HELP[term.name])
-        st.caption(_plain(term.why))
+        st.caption(plain(term.why))
     if gold_words:
-        st.caption(_plain(gold_words))
+        st.caption(plain(gold_words))
 
 
 _HELP = {
@@ -28,11 +29,6 @@ _HELP = {
     "accuracy": "Dense: right DRG 2, right base only 1.5, right severity only 0.5, neither -0.5, no DRG title -1.5. It counts only when the format holds.",
     "cot_first": "-0.5 when a DRG title stands in the first 50 tokens of the reasoning.",
 }
-
-
-def _plain(words: str) -> str:
-    """Text that may hold a model's words, with nothing left for Markdown to act on."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~$:" else c for c in words)
 
 
 def _waterfall(terms: list[Term], whole: float):

@@ -1,9 +1,9 @@
 """Running a model over notes from the worklist: what to run, and a progress bar that moves by itself."""
 
 import streamlit as st
-from sapphire.models import default_model, installed
 
 from sapphire.engines import Sampling
+from sapphire.models import default_model, installed
 from sapphire.profiles import Profile
 from sapphire.running import Run
 from sapphire.store import StoreError

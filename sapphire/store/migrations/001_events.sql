@@ -16,7 +16,7 @@ CREATE TABLE note (
 -- One row for each import: what was read, and what was wrong with it.
 CREATE TABLE import_event (
     seq BIGINT NOT NULL DEFAULT nextval('event_seq'), recorded_at TIMESTAMP NOT NULL,
-    import_id VARCHAR NOT NULL, kind VARCHAR NOT NULL,          -- imported | withdrawn
+    import_id VARCHAR NOT NULL, kind VARCHAR NOT NULL,          -- started | imported | withdrawn
     author VARCHAR, files VARCHAR[], notes INTEGER, problems JSON
 );
 
