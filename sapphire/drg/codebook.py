@@ -6,7 +6,6 @@ no severity (MV >96 HOURS, CARDIAC CATHETERIZATION), and some have the severity 
 """
 
 import csv
-import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -129,13 +128,21 @@ class Drg:
     amlos: float | None
 
 
+# What `fold` makes of each sign, in this order. Plain replacements take a third of a regular expression's time, and
+# rewards fold every answer. <= waits as a control character while < is set apart.
+_SIGNS = (("≤", "<="), ("<=", " \0 "), ("<", " < "), (">", " > "), ("\0", "<="), ("&", " and "))
+_SIGNS += tuple((sign, " ") for sign in ",/-‐‑‒–—")
+
+
 def fold(title: str) -> str:
     """What two equal titles share: lower case words, with spaces, commas, slashes and hyphens folded and & as "and".
 
     `<`, `>` and `<=` stay, as words: without them DRG 082 equals 085 and 207 equals 208.
     """
-    words = re.sub(r"<=|[<>&]", lambda sign: " and " if sign[0] == "&" else f" {sign[0]} ", title.replace("≤", "<="))
-    return " ".join(re.sub(r"[\s,/\-‐‑‒–—]+", " ", words).casefold().split())
+    folded = title.casefold()
+    for sign, words in _SIGNS:
+        folded = folded.replace(sign, words)
+    return " ".join(folded.split())
 
 
 class CodeBook:
