@@ -25,6 +25,7 @@ from data.mimic_notes import Course, courses
 from data.mimic_output import whole
 from data.mimic_report import REASONS, Report
 from data.mimic_titles import SourceError, column, read_mapping, read_titles, rows, version_titles
+from data.mimic_traces import NEAREST_RULES, Rules, rules_for
 from sapphire.drg.codebook import DEFAULT_VERSION, VERSIONS
 
 MINIMUM_WORDS = 40  # a course of so many words or fewer is dropped
@@ -44,7 +45,7 @@ class Settings:
     version: str
     matcher: Matcher
     split: str
-    rules: str | None  # the version whose grouper explains the cases, None where no grouper is known
+    rules: Rules
 
 
 def prepare(settings: Settings) -> Report:
@@ -62,7 +63,7 @@ def prepare(settings: Settings) -> Report:
             join(db, settings, report)
             pq.write_table(split(db, settings.split, report), folder / "subsets.parquet")
             mimic_tables.stays(db)
-            write_cases(db, folder, settings.version, settings.rules, report)
+            write_cases(db, folder, settings.rules, report)
         shutil.rmtree(work)
         with (folder / "mapping.csv").open("w", encoding="utf-8", newline="") as table:
             write_mapping(table, matches)
@@ -235,7 +236,7 @@ def _prepare(argv: list[str]) -> int:
     _add_titles(parser)
     arguments = parser.parse_args(argv)
     version, matcher = _matcher(arguments)
-    rules = version if version in VERSIONS else None
+    rules = rules_for(version, version if version in VERSIONS else NEAREST_RULES, matcher)
     report = prepare(Settings(arguments.hosp, arguments.notes, arguments.out, version, matcher, arguments.split, rules))
     print(report.markdown())
     return 0

@@ -8,10 +8,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.mimic_parallel import ordered
+from data.mimic_parallel import in_processes
 from data.mimic_progress import Progress
 from data.mimic_report import Report
-from data.mimic_traces import with_traces
+from data.mimic_traces import Rules, with_traces
 
 CASE = pa.schema(
     [(name, pa.string()) for name in ("note_id", "subject_id", "hadm_id", "text")]
@@ -31,18 +31,17 @@ where k.row between ? and ? order by k.row
 """
 
 
-def write_cases(db: duckdb.DuckDBPyConnection, folder: Path, version: str, rules: str | None, report: Report) -> None:
-    """Write train.parquet and test.parquet, in the order of the notes. `rules`: the version whose grouper writes the true
-    reasoning, None for cases without it."""
+def write_cases(db: duckdb.DuckDBPyConnection, folder: Path, rules: Rules, report: Report) -> None:
+    """Write train.parquet and test.parquet, with true reasoning by these rules, in the order of the notes."""
     count = db.execute("select count(*) from kase").fetchone()[0]
     progress = Progress("cases written", count)
-    explain = partial(with_traces, version=version, rules=rules)
+    explain = partial(with_traces, rules=rules)
     done = 0
     with (
         pq.ParquetWriter(folder / "train.parquet", CASE, compression="zstd") as train,
         pq.ParquetWriter(folder / "test.parquet", CASE, compression="zstd") as test,
     ):
-        for cases, outcomes in ordered(explain, pages(db), PROCESSES if rules and count > PAGE else 1):
+        for cases, outcomes in in_processes(explain, pages(db), PROCESSES if count > PAGE else 1):
             for writer, side in ((train, "train"), (test, "test")):
                 rows = [case for case in cases if case["split"] == side]
                 if rows:

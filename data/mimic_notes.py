@@ -9,11 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from sapphire.sections import hospital_course
-
-from data.mimic_parallel import ordered
+from data.mimic_parallel import in_processes
 from data.mimic_progress import Progress
 from data.mimic_titles import SourceError
+from sapphire.notes import hospital_course
 
 COLUMNS = ("note_id", "subject_id", "hadm_id", "text")
 BATCH = 400  # notes; about 4 MB
@@ -91,7 +90,7 @@ def courses(path: Path, processes: int = 2) -> Iterator[list[Course]]:
     size = path.stat().st_size if path.exists() else 0
     progress = Progress("hospital courses", size)
     few = size < SMALL
-    yield from ordered(extract, _batches(read_discharge(path, progress)), 1 if few else processes)
+    yield from in_processes(extract, _batches(read_discharge(path, progress)), 1 if few else processes)
     progress.end()
 
 

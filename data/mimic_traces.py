@@ -1,66 +1,113 @@
-"""True reasoning for MIMIC cases: the stay's own ICD-10 codes, grouped by CMS's rules, tell what counts and why.
+"""True reasoning for MIMIC cases: what the stay's own ICD-10 codes, grouped by CMS's rules, say of the note's words.
 
-A case gets a trace only when its codes, regrouped in the version of its label, lead to the recorded DRG. POA is not in MIMIC,
-so stays are grouped as for an exempt hospital. Codes of earlier years are brought to the version's (mimic_codes.py); a
-secondary code that cannot be is left out, and with it what could be said of it; a stay whose principal diagnosis cannot be
-is set aside.
+A case gets a trace only when its codes, regrouped in the version of its label, lead to the recorded DRG, when those of them
+that the note shows still do, and when every line passes `sapphire.drg.claims.check`. POA is not in MIMIC, so stays are
+grouped as for an exempt hospital. Codes of earlier years are brought to the version's (mimic_codes.py); a secondary code that
+cannot be is left out, and a stay whose principal diagnosis cannot be is set aside.
 """
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from data.mapping import DECIDED, Matcher
 from data.mimic_codes import current_diagnosis, current_procedure
-from sapphire.drg.grouper import Claim, drg_of
+from data.mimic_evidence import evidence
+from sapphire.drg import lines as grammar
+from sapphire.drg.claims import Context, check, lines_for, write
+from sapphire.drg.codebook import codebook
+from sapphire.drg.grouper import UNGROUPABLE, Claim, drg_of, group
 from sapphire.drg.icd import normal
 
 SOURCE = "MIMIC-IV"
+TRACED = "traced"
+# For a title list of a version without a grouper: the last version of the years whose stays MIMIC-IV 2 holds.
+NEAREST_RULES = "37"
 
 
-def with_traces(cases: list[dict], version: str, rules: str | None) -> tuple[list[dict], Counter]:
-    """The cases with all of DESIGN's columns, and how many came to which end. `rules` None: no case gets a trace."""
+@dataclass(frozen=True)
+class Rules:
+    """The rules that explain the cases of a label version: `version`, the grouper's; `same`, DRG of that version → DRG of the
+    labels' list, None where the two are one version."""
+
+    labels: str
+    version: str
+    same: Mapping[str, str] | None = None
+
+    def label(self, drg: str) -> str | None:
+        """The label of a grouped DRG; None when the list has none that surely means the same."""
+        return drg if self.same is None else self.same.get(drg)
+
+
+def rules_for(labels: str, version: str, matcher: Matcher) -> Rules:
+    """The rules of `version` for cases labelled by the matcher's titles, which are those of version `labels`."""
+    if labels == version:
+        return Rules(labels, version)
+    matches = {drg.drg: matcher.match(drg.title, drg.drg) for drg in codebook(version).drgs.values()}
+    return Rules(labels, version, {drg: match.drg for drg, match in matches.items() if match.status in DECIDED})
+
+
+def with_traces(cases: list[dict], rules: Rules) -> tuple[list[dict], Counter]:
+    """The cases with all of DESIGN's columns, and how many came to which end."""
     outcomes: Counter = Counter()
     for case in cases:
-        trace, outcome = explain(case, rules) if rules else (None, "not asked for")
+        trace, outcome = explain(case, rules)
         outcomes[outcome] += 1
-        case |= {
-            "drg_version": version,
-            "poa": None,
-            "trap": [],
-            "trace": trace,
-            "source": SOURCE,
-            "credentialed": True,
-        }
+        made = {"drg_version": rules.labels, "poa": None, "trap": [], "source": SOURCE, "credentialed": True}
+        case |= made | {"trace": trace}
     return cases, outcomes
 
 
-def explain(case: dict, rules: str) -> tuple[str | None, str]:
+def explain(case: dict, rules: Rules) -> tuple[str | None, str]:
     """A case's trace, or None and why not."""
+    if case["drg"] in UNGROUPABLE:
+        return None, "recorded as ungroupable (998, 999)"
     if not case["pdx"]:
         return None, "no ICD-10 codes"
     if case["age"] is None or case["sex"] is None:
         return None, "no age or sex"
-    claim = claim_of(case, rules)
+    claim = claim_of(case, rules.version)
     if claim is None:
-        return None, "the principal diagnosis is no code of the version"
+        return None, "principal diagnosis unknown to the version"
     drg, _ = drg_of(claim)
-    if drg != case["drg"]:
+    if rules.label(drg) != case["drg"]:
         return None, "regrouped to another DRG"
-    return None, "regrouped to the recorded DRG"
+    shown = evidence((claim.pdx, *claim.procedures, *claim.sdx), case["text"])
+    told = {code for item in shown for code in item.codes}
+    if not shown or shown[0].codes[0] != claim.pdx:
+        return None, "regrouped alike, but the note does not name the principal diagnosis in known words"
+    claim = _only(claim, told)
+    if drg_of(claim)[0] != drg:
+        return None, "regrouped alike, but the note does not name all that decides in known words"
+    lines = lines_for(group(claim), shown)
+    context = Context(claim.age, claim.sex, claim.discharge_status, frozenset(told))
+    if not all(verdict.true for verdict in check(lines, case["text"], rules.version, context)):
+        return None, "regrouped alike, but a line cannot be shown to be true"
+    return write([*lines, grammar.Line(grammar.DRG, title=case["title"].upper())]), TRACED
 
 
-def claim_of(case: dict, rules: str) -> Claim | None:
-    """The stay as the grouper of `rules` sees it: codes brought to its year, those it cannot know left out; None without a
+def claim_of(case: dict, version: str) -> Claim | None:
+    """The stay as the grouper of a version sees it: codes brought to its year, those it cannot know left out; None without a
     principal diagnosis."""
-    pdx = current_diagnosis(normal(case["pdx"]), rules)
+    pdx = current_diagnosis(normal(case["pdx"]), version)
     if pdx is None:
         return None
-    sdx = (current_diagnosis(normal(code), rules) for code in case["sdx"])
-    procedures = (current_procedure(normal(code), rules) for code in case["procedures"])
+    sdx = (current_diagnosis(normal(code), version) for code in case["sdx"])
+    procedures = (current_procedure(normal(code), version) for code in case["procedures"])
     return Claim(
         pdx=pdx,
-        sdx=tuple(code for code in sdx if code),
-        procedures=tuple(code for code in procedures if code),
+        sdx=tuple(dict.fromkeys(code for code in sdx if code and code != pdx)),
+        procedures=tuple(dict.fromkeys(code for code in procedures if code)),
         age=max(case["age"], 0),
         sex=case["sex"],
         discharge_status=case["discharge_status"] or 1,
-        version=rules,
+        version=version,
+    )
+
+
+def _only(claim: Claim, codes: set[str]) -> Claim:
+    return replace(
+        claim,
+        sdx=tuple(code for code in claim.sdx if code in codes),
+        procedures=tuple(code for code in claim.procedures if code in codes),
     )
