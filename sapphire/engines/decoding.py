@@ -1,0 +1,213 @@
+"""Two-step decoding: an answer that is always a DRG, without losing the reasoning.
+
+A grammar over titles would constrain the whole completion. So the model first writes freely until its answer begins or a
+budget of tokens is spent; then whatever of `</think><answer>` is missing is forced, and only tokens that continue a title
+of the model's version may follow. What the model writes in the right form by itself is left alone and nothing is forced.
+"""
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
+from sapphire.engines import Completion, Sampling
+from sapphire.engines.backend import Backend, Part, Token, Watch
+from sapphire.engines.titles import Titles, titles
+from sapphire.rewards import HEAD
+
+TAGS = 16  # tokens that the tags between reasoning and answer may take
+ANSWER = 128  # tokens kept free after the reasoning; the longest title has 146 characters
+PARTIAL = re.compile("<[a-z/]*$")
+
+# How much of a text with so many tokens can stand, and whether the model shall stop.
+Judge = Callable[[str, int], tuple[int, bool]]
+
+
+def boundary(text: str) -> tuple[int, bool]:
+    """How much of a completion can stand, and whether free writing is over.
+
+    It is over when the answer's opening tag is complete, and when the text leaves the form: no `<think>` first (nothing
+    stands), an answer that begins inside the reasoning (what is before it stands), or other words after `</think>` (the
+    reasoning stands). A tag that is not complete yet does not stand.
+    """
+    begun = text.lstrip()
+    if not begun.startswith(THINK_OPEN):
+        return 0, not THINK_OPEN.startswith(begun)
+    close, answer = text.find(THINK_CLOSE), text.find(ANSWER_OPEN)
+    if close < 0 or 0 <= answer < close:
+        return (answer, True) if answer >= 0 else (_before_partial_tag(text), False)
+    close += len(THINK_CLOSE)
+    rest = text[close:].lstrip()
+    if rest.startswith(ANSWER_OPEN):
+        return answer + len(ANSWER_OPEN), True
+    return close, not ANSWER_OPEN.startswith(rest)
+
+
+def _before_partial_tag(text: str) -> int:
+    partial = PARTIAL.search(text)
+    is_tag = partial and any(tag.startswith(partial[0]) for tag in (THINK_CLOSE, ANSWER_OPEN))
+    return partial.start() if is_tag else len(text)
+
+
+class Draft:
+    """A completion while it is written: its text, and the same as the model's context. Pieces go to `emit`."""
+
+    def __init__(self, backend: Backend, context: Sequence[Part], emit: Callable[[str], None], watch: Watch):
+        self.backend, self.context, self.emit, self.watch = backend, list(context), emit, watch
+        self.text = self.head = ""
+        self.forced: list[str] = []
+        self.tokens = 0
+
+    def add(self, text: str, parts: Sequence[Part]) -> None:
+        self.text += text
+        self.context.extend(parts)
+        self.emit(text)
+
+    def force(self, name: str, text: str) -> None:
+        self.forced.append(name)
+        self.add(text, self.backend.encode(text))
+
+    def write(self, sampling: Sampling, seed: int, limit: int, judge: Judge) -> list[Token]:
+        """Let the model write on; of what it wrote, only what `judge` lets stand is kept and shown."""
+        begun = stands = len(self.text)
+        text, tokens = self.text, []
+
+        def accept(token: Token) -> bool:
+            nonlocal text, stands
+            tokens.append(token)
+            text += token.text
+            shown, (stands, over) = stands, judge(text, len(tokens))
+            stands = max(stands, begun)
+            self.emit(text[shown:stands])
+            return not over
+
+        self.backend.write(self.context, limit, sampling, seed, accept, self.watch)
+        self.tokens += len(tokens)
+        self.text = text[:stands]
+        self.context.extend(self._parts(tokens, begun))
+        return tokens
+
+    def _parts(self, tokens: list[Token], at: int) -> list[Part]:
+        """The tokens that stand in the text from `at` on; one that does so only in part is read anew."""
+        parts: list[Part] = []
+        for token in tokens:
+            end = at + len(token.text)
+            if end > len(self.text):
+                return parts + (self.backend.encode(self.text[at:]) if at < len(self.text) else [])
+            parts.extend(token.parts)
+            at = end
+        return parts
+
+
+def complete(
+    backend: Backend,
+    prompt: tuple[list[Part], str],
+    version: str,
+    sampling: Sampling,
+    emit: Callable[[str], None],
+    watch: Watch,
+) -> Completion:
+    """One completion after a `prompt` (see `Backend.prompt`). Raises what `Engine.stream` does."""
+    context, begun = prompt
+    draft, confidence = Draft(backend, context, emit, watch), None
+    draft.add(begun, [])
+    if sampling.constrained:
+        _think(draft, sampling)
+        confidence = _answer(draft, titles(version), sampling)
+    else:
+        limit, begin = sampling.max_thinking + ANSWER, len(draft.text)
+        tokens = draft.write(sampling, sampling.seed, limit, lambda text, count: (len(text), False))
+        draft.head = _head(draft.text, tokens, begin)
+    return Completion(draft.text, tuple(draft.forced), draft.head, draft.tokens, watch.seconds(), confidence)
+
+
+def _think(draft: Draft, sampling: Sampling) -> None:
+    """The reasoning and the tags around it, up to and with `<answer>`."""
+    budget = sampling.max_thinking
+
+    def judge(text: str, count: int) -> tuple[int, bool]:
+        stands, over = boundary(text)
+        return stands, over or (count >= budget and THINK_CLOSE not in text)
+
+    def reason() -> None:
+        begin = len(draft.text)
+        tokens = draft.write(sampling, sampling.seed, budget + TAGS, judge)
+        draft.head = _head(draft.text, tokens, begin)
+
+    if budget and not draft.text:
+        reason()
+    if THINK_OPEN not in draft.text:
+        draft.force("think_open", THINK_OPEN)
+    if budget and draft.text.endswith(THINK_OPEN):
+        reason()
+    if THINK_CLOSE not in draft.text:
+        draft.force("think_close", THINK_CLOSE)
+    if not draft.text.endswith(ANSWER_OPEN):
+        draft.force("answer_open", ANSWER_OPEN)
+
+
+def _head(text: str, tokens: list[Token], at: int) -> str:
+    """The text of the reasoning's first 50 tokens, where `tokens` begin at offset `at`; of the text's without a tag."""
+    opened = text.find(THINK_OPEN)
+    start = opened + len(THINK_OPEN) if opened >= 0 else 0
+    end, left = start, HEAD
+    for token in tokens:
+        at += len(token.text)
+        if at > start and left:
+            end, left = at, left - 1
+    return text[start:end].partition(THINK_CLOSE)[0]
+
+
+def _answer(draft: Draft, form: Titles, sampling: Sampling) -> float:
+    """A title and `</answer>`: the model's own if it began the answer itself and writes a title, else the one it chooses
+    among all titles. Returns the title's probability."""
+    begin, context = len(draft.text), list(draft.context)
+
+    def judge(text: str, count: int) -> tuple[int, bool]:
+        title, closed, _ = text[begin:].partition(ANSWER_CLOSE)
+        return (begin + len(title + closed) if closed and form.answer(title) else begin), bool(closed)
+
+    if "answer_open" not in draft.forced:
+        draft.write(sampling, sampling.seed, ANSWER - TAGS, judge)
+    if own := form.answer(draft.text[begin:].removesuffix(ANSWER_CLOSE)):
+        unseen = Draft(draft.backend, context, lambda piece: None, draft.watch)
+        return _walk(unseen, form, lambda odds, written: _towards(own[len(written) :], odds))
+    draft.forced += ["title", "answer_close"]
+    chance = random.Random(sampling.seed)
+    return _walk(draft, form, lambda odds, written: _draw(odds, sampling, chance))
+
+
+def _walk(draft: Draft, form: Titles, pick: Callable[[dict[str, float], str], str]) -> float:
+    """Write an answer; at each fork `pick` chooses a token by the odds of those that continue one, given what is written.
+    Returns the product of the chosen odds. Between forks nothing is decoded: what is certain has probability 1."""
+    written, confidence = "", 1.0
+    while not written.endswith(ANSWER_CLOSE):
+        if text := form.certain(written):
+            draft.add(text, draft.backend.encode(text))
+        else:
+            allowed = form.next_tokens(written, draft.backend.vocabulary)
+            odds = draft.backend.odds(draft.context, allowed, draft.watch)
+            text = pick({allowed[token]: share for token, share in odds.items()}, written)
+            token = draft.backend.vocabulary[text]
+            confidence *= odds[token]
+            draft.tokens += 1
+            draft.add(text, [token])
+        written += text
+    return confidence
+
+
+def _towards(rest: str, odds: dict[str, float]) -> str:
+    """The likeliest token with which the rest of an answer can begin."""
+    return max((text for text in odds if rest.startswith(text)), key=odds.__getitem__)
+
+
+def _draw(odds: dict[str, float], sampling: Sampling, chance: random.Random) -> str:
+    """A token by its odds under the sampling's temperature, then top-p."""
+    ranked = sorted(odds, key=odds.__getitem__, reverse=True)
+    if sampling.temperature == 0:
+        return ranked[0]
+    weights = [(odds[text] / odds[ranked[0]]) ** (1 / sampling.temperature) for text in ranked]
+    enough = sampling.top_p * sum(weights)
+    count = next((i for i, mass in enumerate(accumulate(weights), 1) if mass >= enough), len(weights))
+    return chance.choices(ranked[:count], weights[:count])[0]

@@ -1,0 +1,75 @@
+"""What may follow so that an answer becomes a title: the constraint that the local engines share.
+
+It works on text, so a model may spell a title in any tokens it likes. A title ends with its closing tag, which decides
+between it and a longer one that begins with it.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import takewhile
+
+from sapphire.completions import ANSWER_CLOSE
+from sapphire.drg.codebook import codebook
+
+LONGEST = 32  # characters; longer tokens are runs of marks or spaces, which no title has
+
+
+class Titles:
+    """The answers that a version allows: each title in upper case (as the prompt asks), then `</answer>`."""
+
+    def __init__(self, version: str):
+        self._book = codebook(version)
+        self._answers = sorted(drg.title.upper() + ANSWER_CLOSE for drg in self._book.drgs.values())
+
+    def answer(self, title: str) -> str | None:
+        """The answer of a title in whatever spelling the code book accepts; None if it is no title."""
+        drg = self._book.by_title(title)
+        return drg and drg.title.upper() + ANSWER_CLOSE
+
+    def characters(self) -> set[str]:
+        """What a vocabulary must hold as single tokens, so that no beginning of an answer is a dead end."""
+        return set().union(*self._answers)
+
+    def beginning(self, written: str) -> list[str]:
+        """The answers that begin with what is written so far, sorted."""
+        first = bisect_left(self._answers, written)
+        # No title holds the highest character, so this sorts after all that begin alike.
+        return self._answers[first : bisect_left(self._answers, written + "\U0010ffff")]
+
+    def certain(self, written: str) -> str:
+        """What must follow: all that is left of the only answer, else the whole words that the answers left share.
+
+        Words are not cut, so that a model meets the next fork where its own tokens begin.
+        """
+        left = self.beginning(written)
+        if len(left) == 1:
+            return left[0][len(written) :]
+        # What the first and the last of a sorted list share, all share.
+        shared = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(left[0], left[-1], strict=False)))
+        return shared[len(written) : max(shared.rfind(" "), len(written))]
+
+    def next_tokens(self, written: str, vocabulary: Mapping[str, int]) -> dict[int, str]:
+        """The tokens that continue an answer, id to text, where `vocabulary` is text to id."""
+        at = len(written)
+        texts = {answer[at:end] for answer in self.beginning(written) for end in range(at + 1, at + 1 + LONGEST)}
+        return {vocabulary[text]: text for text in texts if text in vocabulary}
+
+
+@cache
+def titles(version: str) -> Titles:
+    """The answers of a version, sorted once."""
+    return Titles(version)
+
+
+def readable(tokens: Iterable[tuple[int, str]]) -> dict[str, int]:
+    """Text to id for the tokens that titles can be made of, from ids and raw vocabulary entries (special ones left out).
+
+    Byte-level BPE writes a space as Ġ, SentencePiece as ▁; entries that are not plain ASCII after that are dropped.
+    """
+    texts: dict[str, int] = {}
+    for number, raw in tokens:
+        text = raw.replace("Ġ", " ").replace("▁", " ")
+        if text.isascii() and text.isprintable():
+            texts.setdefault(text, number)
+    return texts
