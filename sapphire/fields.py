@@ -40,6 +40,8 @@ NOT_UTF8 = (
     "The file is not UTF-8 throughout, and such bytes were read as Windows-1252.",
     "Check signs such as é, °, ± and µ, or export the file as UTF-8.",
 )
+# MIMIC-IV-Note's discharge table: a file with these columns is under PhysioNet's data use agreement.
+_MIMIC = frozenset(("note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "storetime", "text"))
 _NOTHING = frozenset(("", "null", "none", "nan", "na", "n/a", "<na>", "\\n", "nat"))
 _SEXES = {"m": "M", "male": "M", "man": "M", "f": "F", "female": "F", "woman": "F"}
 _SEXES |= dict.fromkeys(("u", "unknown", "unk", "other", "o", "x", "undifferentiated"), "U")
@@ -72,6 +74,11 @@ def guess(columns: Iterable[str]) -> dict[str, str]:
     if "text" not in found and len(maybe) == 1:
         found["text"] = maybe[0]
     return found
+
+
+def is_mimic(columns: Iterable[str]) -> bool:
+    """Whether a table is MIMIC-IV-Note's, whose notes are `credentialed`."""
+    return set(columns) >= _MIMIC
 
 
 def clean_text(raw: Any) -> tuple[str, bytes, list[tuple[str, str]]]:

@@ -52,16 +52,29 @@ def _dialect(sample: str) -> tuple[str, int]:
     first = sample.lstrip().split("\n", 1)[0]
     for delimiter in ",\t;|":
         for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
-            if delimiter not in first or (quoting == csv.QUOTE_NONE and ("\n" not in sample or '"' not in sample)):
+            # Exports that never quote divide by tabs or bars, and then every line is a row.
+            if delimiter not in first or (quoting == csv.QUOTE_NONE and delimiter not in "\t|"):
                 continue
-            rows = [row for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, quoting=quoting)]
-            rows = [row for row in rows if row] or [[]]
-            inner = rows[1:-1] or rows[1:]
-            fit = sum(len(row) == len(rows[0]) for row in inner) / len(inner) if inner else 0.0
-            score = (len(guess(rows[0])), fit, len(rows[0]))
-            if score > best:
+            names, fit = _fit(sample, delimiter, quoting)
+            score = (len(guess(names)), fit, len(names))
+            if score > best and (quoting == csv.QUOTE_MINIMAL or fit > 0.9):
                 best, chosen = score, (delimiter, quoting)
     return chosen
+
+
+def _fit(sample: str, delimiter: str, quoting: int) -> tuple[list[str], float]:
+    """The header, and the share of rows as wide as it; 0 when a quote stands where no quote may."""
+    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    rows = []
+    try:
+        for row in reader:
+            rows.append(row)
+    except csv.Error:
+        if reader.line_num < sample.rstrip().count("\n") + 1:  # not merely cut by the sample's end
+            return rows[0] if rows else [], 0.0
+    rows = [row for row in rows if row] or [[]]
+    inner = rows[1:-1] or rows[1:]
+    return rows[0], sum(len(row) == len(rows[0]) for row in inner) / len(inner) if inner else 0.0
 
 
 def header(sample: str) -> list[str]:
@@ -145,11 +158,13 @@ def _csv_rows(reader: Any, lines: _Lines, columns: list[str], quoting: int) -> I
 def json_lines(name: str, opened: io.TextIOWrapper, sample: str) -> tuple[list[str], Rows]:
     """One JSON object a line; the columns are those of the sample, later ones come with their rows."""
     columns: dict[str, None] = {}
-    for line in sample.splitlines():
+    for line in sample.split("\n"):
         with contextlib.suppress(ValueError, TypeError, RecursionError):
-            columns.update(dict.fromkeys(json.loads(line)))
+            columns.update(dict.fromkeys(json.loads(line, strict=False)))
     if not columns:  # the first line is longer than the sample
         columns = dict.fromkeys(re.findall(r'(?:^\s*\{|,)\s*"([^"\\]{1,100})"\s*:', sample))
+    if not columns:
+        raise NotesError(f"{name} holds no JSON object with named values at its beginning; {EXPORT}.")
     return list(columns), lambda wanted: _json_rows(_Lines(name, opened))
 
 
@@ -158,7 +173,7 @@ def _json_rows(lines: Iterator[str]) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            cells = json.loads(line)
+            cells = json.loads(line, strict=False)
         except (ValueError, RecursionError):
             yield Row(number, {}, Fault("The line is not JSON.", "Write one JSON object a line.", usable=False))
             continue
@@ -180,7 +195,7 @@ def json_array(name: str, opened: io.TextIOWrapper, sample: str) -> tuple[list[s
     if len(text) > MAX_ARRAY:
         raise NotesError(f"{name} is JSON of over {MAX_ARRAY:,} characters; write JSON lines, one object a line.")
     try:
-        entries = json.loads(text)
+        entries = json.loads(text, strict=False)
     except (ValueError, RecursionError) as error:
         raise NotesError(f"{name} is not valid JSON ({error}); export it again.") from None
     entries = entries if isinstance(entries, list) else [entries]

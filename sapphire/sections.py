@@ -76,11 +76,12 @@ _NO_COLON = re.compile(
 _AFTER_SENTENCE = re.compile(r"[.;:?!)](?P<gap>[ ]{1,3})(?=[A-Z]{3})" + _HEADING)
 _ANYWHERE = re.compile(r"(?P<gap>[ ])(?=[A-Z])" + _HEADING)
 _LEAD = re.compile(r"(?:[\s:,*=\]~]|[-–—](?=\s)|\\n|</?\w{1,10}\s*/?>)*")
-_TAIL = re.compile(r"(?:[\s,*=\[]|\\n|</?\w{1,10}>)+\Z")
+_TAIL = re.compile(r"(?:[\s,*=\[]|\\n|</?\w{1,10}\s*/?>)+\Z")
 
 _WITHIN_BRACKETS = re.compile(r"\([^()]{20,}\)?")
-
-_BLOCK_TAG = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|td|th|table|h[1-6])\b[^<>\n]{0,80}>", re.IGNORECASE)
+_BLOCK_TAGS = re.compile(
+    r"(?:\s{0,9}</?(?:br|p|div|li|ul|ol|tr|td|th|table|h[1-6])\b[^<>\n]{0,80}>)+\s{0,9}", re.IGNORECASE
+)
 _TAG = re.compile(r"</?[a-zA-Z][^<>\n]{0,80}>")
 _COMMA_FOR_BREAK = re.compile(r",(?=[A-Z])|(?<=[A-Z.:]),(?=\d{1,2}\.)")
 _LINE_LENGTH = 400  # characters; a text with fewer breaks than one in so many has lost them
@@ -145,7 +146,7 @@ def _with_lines(text: str) -> tuple[str, bool]:
     """
     lines = "\n" + text.replace("\\n", "\n ").replace("\r\n", " \n").replace("\r", "\n")
     if "<" in lines:
-        lines = _BLOCK_TAG.sub(lambda tag: "\n".ljust(len(tag[0])), lines)
+        lines = _BLOCK_TAGS.sub(lambda tags: "\n".ljust(len(tags[0])), lines)
         lines = _TAG.sub(lambda tag: " " * len(tag[0]), lines)
     lost = _few_lines(lines)
     return (_COMMA_FOR_BREAK.sub("\n", lines) if lost else lines), lost

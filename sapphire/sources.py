@@ -171,7 +171,7 @@ def _kind(name: str, ending: str, sample: str) -> str:
     if re.match(r"\{\s*[\"}]", start):
         return "jsonl" if ending in LINES_ENDINGS or not rest or _is_json(first) else "json"
     known = guess(header(sample))
-    if ending in DELIMITED_ENDINGS or ("text" in known and (len(known) > 1 or ending in OTHER_ENDINGS)):
+    if ending in DELIMITED_ENDINGS or ("text" in known and len(known) > 1):
         return "csv"
     if ending in LINES_ENDINGS and re.search(r"^\s*\{", sample, re.MULTILINE):
         return "jsonl"
@@ -182,7 +182,7 @@ def _kind(name: str, ending: str, sample: str) -> str:
 
 def _is_json(line: str) -> bool:
     try:
-        json.loads(line)
+        json.loads(line, strict=False)
     except (ValueError, RecursionError):
         return False
     return True
