@@ -24,15 +24,16 @@ def whole(out: Path) -> Iterator[Path]:
         raise SourceError(
             f"{out} exists and is no output of this program; name a folder that does not exist yet with --out."
         )
-    os.umask(0o077)
     part = out.with_name(out.name + ".part")
     lock = _locked(part.with_name(part.name + ".lock"), out)
+    mask = os.umask(0o077)
     try:
         shutil.rmtree(part, ignore_errors=True)
         _make(part)
         yield part
         _replace(out, part)
     finally:
+        os.umask(mask)
         shutil.rmtree(part, ignore_errors=True)
         Path(lock.name).unlink()
         lock.close()
