@@ -1,0 +1,192 @@
+"""Scoring notes: what of a note a model reads, its completions, and the prediction row they make."""
+
+import hashlib
+import json
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sapphire.completions import parse
+from sapphire.drg.codebook import CodeBook, Drg, codebook
+from sapphire.engines import Cancelled, Completion, Engine, EngineError, ModelCard, Sampling
+from sapphire.notes import Note, NotesError, Problem, hospital_course, read_notes
+from sapphire.prediction_files import COLUMNS, OutputError, Part, finished
+from sapphire.rewards import breakdown, outcome, total
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A note with its completions; with none of them and an error when the model could not answer it."""
+
+    note: Note
+    completions: tuple[Completion, ...]
+    error: str | None = None
+
+
+def note_input(note: Note) -> str:
+    """What a model reads of a note: its brief hospital course, as in the paper, or all of it when no heading tells that."""
+    span = hospital_course(note.text)
+    return note.text[slice(*span)] if span else note.text
+
+
+def score(
+    notes: Iterable[Note], engine: Engine, sampling: Sampling, cancel: threading.Event | None = None
+) -> Iterator[Scored]:
+    """Completions of each note, in input order. A note that the model cannot answer comes with the error; the others go on.
+    Ends early when `cancel` is set."""
+    source = iter(notes)
+    waiting: deque[Note] = deque()  # notes that the engine took and did not answer yet
+
+    def texts() -> Iterator[str]:
+        yield from [note_input(note) for note in waiting]
+        for note in source:
+            waiting.append(note)
+            yield note_input(note)
+
+    while True:
+        try:
+            for completions in engine.score(texts(), sampling, cancel):
+                yield Scored(waiting.popleft(), tuple(completions))
+            return
+        except Cancelled:
+            return
+        except EngineError as error:
+            if not waiting:
+                raise
+            yield Scored(waiting.popleft(), (), str(error))
+
+
+def row(note: Note, completions: Sequence[Completion], card: ModelCard, error: str | None = None) -> dict[str, Any]:
+    """The prediction row of one note (see `prediction_files.COLUMNS`; `run` is left to the writer).
+
+    The DRG is the commonest among the completions' (of equals the first; one without a DRG counts only when none has one),
+    and `completion`, `forced` and the reward terms are those of the first completion that gives it. `confidence` is that
+    completion's own when there is one, else the share of completions that give the DRG; `alternatives` are the other DRGs
+    with their shares; `seconds` is the sum. `reward` is the dense reward; it, its accuracy term and the outcome are None
+    while the right DRG is unknown or of another version than the model's.
+    """
+    book = codebook(card.drg_version)
+    gold = gold_drg(note, book)
+    known = {"note_id": note.note_id, "model": card.name, "drg_version": card.drg_version}
+    known |= {"gold_drg": gold.drg if gold else note.drg, "error": error}
+    if not completions:
+        return dict.fromkeys(COLUMNS) | known | {"alternatives": [], "forced": []}
+    parsed = [parse(completion.text, book) for completion in completions]
+    votes = Counter(each.drg.drg for each in parsed if each.drg)
+    drg = votes.most_common(1)[0][0] if votes else None
+    chosen = next(i for i, each in enumerate(parsed) if (each.drg.drg if each.drg else None) == drg)
+    completion, predicted = completions[chosen], parsed[chosen].drg
+    terms = breakdown(parsed[chosen], gold, completion.forced, completion.head)
+    return (
+        dict.fromkeys(COLUMNS)
+        | known
+        | {
+            "drg": drg,
+            "title": predicted.title if predicted else None,
+            "outcome": str(outcome(predicted, gold)) if gold else None,
+            **{term.name: term.value for term in terms},
+            "reward": total(terms),
+            "confidence": _confidence(completion, len(completions), votes[drg]),
+            "alternatives": [
+                {"drg": other, "title": book.drgs[other].title, "share": count / len(completions)}
+                for other, count in votes.most_common()
+                if other != drg
+            ],
+            "completion": completion.text,
+            "forced": list(completion.forced),
+            "seconds": sum(each.seconds for each in completions),
+        }
+    )
+
+
+def _confidence(completion: Completion, samples: int, votes: int) -> float | None:
+    return completion.confidence if samples == 1 else votes / samples if votes else None
+
+
+def gold_drg(note: Note, book: CodeBook) -> Drg | None:
+    """The note's recorded DRG in the model's version; None when there is none or it is of another version."""
+    if (note.drg_version or book.version) != book.version:
+        return None
+    if note.drg:
+        return book.drgs.get(note.drg)
+    return book.by_title(note.title) if note.title else None
+
+
+@dataclass
+class Summary:
+    """What became of a file: rows in the output, of these with an error and taken over from a run that was interrupted;
+    problems of the input (a row that gave no note has none in the output); whether the output is complete."""
+
+    out: Path
+    rows: int = 0
+    failed: int = 0
+    resumed: int = 0
+    problems: int = 0
+    complete: bool = False
+
+
+def predict_file(
+    source: str | Path,
+    out: str | Path,
+    engine: Engine,
+    sampling: Sampling,
+    columns: Mapping[str, str | None] | None = None,
+    progress: Callable[[Scored | Problem], None] = lambda event: None,
+    cancel: threading.Event | None = None,
+) -> Summary:
+    """Predict the notes of a file into `out` (.jsonl or .parquet): one row a note, in input order, with the columns of `row`
+    and `run`. Nothing is lost or done twice when the process is killed and the same job started again; a job that is
+    complete is not done again. `progress` is told each note scored and each problem of the input as it comes.
+
+    Raises:
+        NotesError: when the notes cannot be read.
+        OutputError: when `out` cannot be written, or holds or is held by something else.
+    """
+    out = Path(out)
+    run = fingerprint(source, engine.card, sampling, columns)
+    if before := finished(out):
+        if before[0] == run:
+            return Summary(out, rows=before[1], resumed=before[1], complete=True)
+        raise OutputError(f"{out} holds the predictions of another run; choose another name or delete it.")
+
+    summary = Summary(out)
+
+    def notes() -> Iterator[Note]:
+        for each in read_notes(source, columns):
+            if isinstance(each, Note):
+                yield each
+            else:
+                summary.problems += 1
+                progress(each)
+
+    with Part(out, run) as part:
+        summary.rows = summary.resumed = part.rows
+        for scored in score(islice(notes(), part.rows, None), engine, sampling, cancel):
+            part.append(row(scored.note, scored.completions, engine.card, scored.error) | {"run": run})
+            summary.rows += 1
+            summary.failed += scored.error is not None
+            progress(scored)
+        if not (cancel and cancel.is_set()):
+            part.finish()
+            summary.complete = True
+    return summary
+
+
+def fingerprint(
+    source: str | Path, card: ModelCard, sampling: Sampling, columns: Mapping[str, str | None] | None
+) -> str:
+    """What tells one run from another: the bytes of the notes, the model and its files' dates, and the settings."""
+    location = Path(card.location)
+    files = sorted(location.rglob("*")) if location.is_dir() else [location] if location.exists() else []
+    dates = [(str(file), file.stat().st_mtime_ns) for file in files]
+    try:
+        with open(source, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise NotesError(f"{source} cannot be read ({error.strerror}); check its name.") from error
+    job = [digest, asdict(card), dates, asdict(sampling), dict(columns or {})]
+    return hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:16]
