@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.parts.session import choose_profile, open_bench, sign_in_page
 
-st.set_page_config(page_title="Sapphire", page_icon=":material/diamond:", layout="wide")
+st.set_page_config(page_title="Sapphire", page_icon="pages/parts/icon.png", layout="wide", initial_sidebar_state=220)
 
 
 def main() -> None:

@@ -112,7 +112,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for path in write(Path(folder), chosen.megabytes * 1_000_000):
             subprocess.run([sys.executable, "-m", "bench.notes", "--read", str(path)], check=True)
-    from sapphire.sections import hospital_course
+    from sapphire.notes.sections import hospital_course
 
     draw = random.Random(2)
     texts = [note(draw) for _ in range(300)]

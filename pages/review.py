@@ -48,7 +48,7 @@ def go(note_id: str | None) -> None:
     """Show another case; without one, the worklist."""
     if note_id is None:
         st.toast("That was the last case of this list.", icon=":material/done_all:")
-        st.switch_page("pages/worklist.py", query_params={"reader": reader.name})
+        st.switch_page("pages/worklist.py")
     seq = bench.store.read("SELECT seq FROM current_note WHERE note_id = $note", note=note_id)[0]["seq"]
     st.query_params["case"] = str(seq)
     st.session_state.pop("prediction_id", None)
@@ -85,7 +85,7 @@ def bar(case: Case) -> None:
     before, after = bench.worklist.neighbours(case.note["note_id"], chosen)
     with st.container(key="case_bar", horizontal=True, vertical_alignment="center"):
         if st.button("Worklist", icon=":material/arrow_back:", type="tertiary", shortcut="W"):
-            st.switch_page("pages/worklist.py", query_params={"reader": reader.name})
+            st.switch_page("pages/worklist.py")
         st.button(
             "",
             icon=":material/chevron_left:",

@@ -19,6 +19,9 @@ STATE_ICONS = {
     "reviewed": "● Reviewed",
 }
 
+COLUMNS = ("open", "State", "Note", "Predicted DRG", "Confidence", "Recorded", "Begins", "Reviewer", "Model")
+COLUMNS_NEW = ("open", "State", "Note", "Recorded", "Begins")
+
 bench = open_bench()
 worklist = bench.worklist
 
@@ -82,6 +85,7 @@ def cases(chosen: Filters) -> list[str]:
     st.session_state["worklist_rows"] = [row["note_seq"] for row in rows]
     selection = st.dataframe(
         [_cells(row) for row in rows],
+        column_order=COLUMNS if any(row["predicted_at"] or row["error"] for row in rows) else COLUMNS_NEW,
         key=f"worklist_table_{page}",
         hide_index=True,
         height="content",
@@ -90,9 +94,9 @@ def cases(chosen: Filters) -> list[str]:
         alt=f"Cases {(page - 1) * PAGE_SIZE + 1} to {(page - 1) * PAGE_SIZE + len(rows)} of {total}",
         column_config={
             "open": st.column_config.ButtonColumn("Case", width=84, pinned=True, on_click=_open, key="worklist_open"),
-            "State": st.column_config.TextColumn(width=112),
-            "Note": st.column_config.TextColumn(width=190),
-            "Predicted DRG": st.column_config.TextColumn(width=330),
+            "State": st.column_config.TextColumn(width=104),
+            "Note": st.column_config.TextColumn(width=180),
+            "Predicted DRG": st.column_config.TextColumn(width=300),
             "Confidence": st.column_config.ProgressColumn(
                 width=110,
                 min_value=0,
@@ -100,7 +104,7 @@ def cases(chosen: Filters) -> list[str]:
                 format="percent",
                 help="How sure the model is of its DRG; see the case for what it means.",
             ),
-            "Recorded": st.column_config.TextColumn(width=86, help="The DRG that came with the note."),
+            "Recorded": st.column_config.TextColumn(width=80, help="The DRG that came with the note."),
             "Begins": st.column_config.TextColumn(width="large"),
         },
     )
@@ -130,7 +134,7 @@ def _cells(row: dict) -> dict:
 def _open() -> None:
     clicked = st.session_state["worklist_open"]["row"]
     seq = st.session_state["worklist_rows"][clicked]
-    st.switch_page("pages/review.py", query_params={"case": str(seq), "reader": profile().name})
+    st.switch_page("pages/review.py", query_params={"case": str(seq)})
 
 
 def empty() -> None:

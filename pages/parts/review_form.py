@@ -22,7 +22,7 @@ class ReviewForm:
 
     def __init__(self, store: Store, case: Case, reader: Profile):
         self._store, self.case, self._reader = store, case, reader
-        self._slot = f"{case.note['note_seq']}_{(case.prediction or {}).get('prediction_id', '')}_{reader.name}"
+        self._slot = f"{case.note['seq']}_{(case.prediction or {}).get('prediction_id', '')}_{reader.name}"
 
     def keep(self, **changes: object) -> None:
         """Store the form with these changes as a draft; a failure is shown on the next drawing."""
@@ -40,7 +40,7 @@ class ReviewForm:
             return
         verdicts = list(self.case.form.step_verdicts) + [None] * (len(steps) - len(self.case.form.step_verdicts))
         for i, step in enumerate(steps):
-            number, words, verdict = st.columns([0.35, 8, 2.1], gap="small")
+            number, words, verdict = st.columns([0.35, 6, 3], gap="small")
             number.markdown(f":gray[{i + 1}]")
             words.text(step)
             with verdict:

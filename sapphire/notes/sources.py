@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from sapphire.fields import guess
-from sapphire.rows import EXPORT, NotesError, Row, Rows, delimited, header, json_array, json_lines, parquet, plain
+from sapphire.notes.columns import guess
+from sapphire.notes.rows import EXPORT, NotesError, Row, Rows, delimited, header, json_array, json_lines, parquet, plain
 
 HEAD = 1 << 16  # bytes that tell what a file is
 DELIMITED_ENDINGS = (".csv", ".tsv", ".tab", ".psv")

@@ -1,6 +1,6 @@
 """Files in, notes out: each row becomes a Note or a Problem that names file, row and remedy.
 
-`sources` tells what a file is, `rows` reads it, `fields` knows column names and values, `sections` finds the course.
+`sources` tells what a file is, `rows` reads it, `columns` knows column names and values, `sections` finds the course.
 """
 
 import hashlib
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sapphire.drg.codebook import DEFAULT_VERSION, VERSIONS, codebook
-from sapphire.fields import NOT_UTF8, clean_text, guess, is_mimic, read_value
-from sapphire.previews import Preview, preview
-from sapphire.rows import NotesError, Row
-from sapphire.sections import Section, hospital_course, sections
-from sapphire.sources import Table, open_table
+from sapphire.notes.columns import NOT_UTF8, clean_text, guess, is_mimic, read_value
+from sapphire.notes.previews import Preview, preview
+from sapphire.notes.rows import NotesError, Row
+from sapphire.notes.sections import Section, hospital_course, sections
+from sapphire.notes.sources import Table, open_table
 
 __all__ = [
     "Note",

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sapphire.fields import guess, is_mimic
-from sapphire.rows import NotesError, Row
-from sapphire.sources import Table, open_table
+from sapphire.notes.columns import guess, is_mimic
+from sapphire.notes.rows import NotesError, Row
+from sapphire.notes.sources import Table, open_table
 
 ROWS, CHARACTERS = 5, 160  # shown
 COUNTED_BYTES = 8_000_000  # a file up to this size is read through to count its rows

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from sapphire.fields import guess
+from sapphire.notes.columns import guess
 
 MAX_CELL = 16_000_000  # characters: no note is longer; a cell that is has lost its closing quote
 MAX_ARRAY = 64_000_000  # characters of a JSON array, which is read whole
