@@ -1,7 +1,7 @@
 """Made-up stays in the layout of MIMIC-IV's hosp tables and MIMIC-IV-Note's discharge.csv, for tests and benchmarks.
 
-`python -m bench.fake_mimic --notes 10000 --out DIR` writes DIR/hosp/*.csv.gz and DIR/discharge.csv.gz. Nothing in them is of
-a person: codes are drawn from the code tables, DRGs are the grouper's (v37, the last year of MIMIC's ICD-10 stays) and
+`python -m bench.fake_mimic --notes 10000 --out DIR` writes DIR/hosp/*.csv.gz and DIR/discharge.csv.gz; with `--hosp HOSP` only the
+notes, one for each stay of these tables (MIMIC-IV's demo has none). Nothing in the made-up tables is of a person: codes are drawn from the code tables, DRGs are the grouper's (v37, the last year of MIMIC's ICD-10 stays) and
 the text is filler around the titles of the codes. Half of the stays have ICD-9 codes, as before October 2015.
 """
 
@@ -101,6 +101,28 @@ def write(out: Path, notes: int, seed: int = 0, characters: int = 10_000) -> Non
             discharge.writerow([f"{subject}-DS-{number}", subject, hadm, "DS", number, time, time, text])
 
 
+def write_notes(out: Path, hosp: Path, seed: int = 0, characters: int = 10_000) -> None:
+    """Write discharge.csv.gz for the stays of existing tables, each note around the titles of the stay's ICD-10 codes."""
+    draw = random.Random(seed)
+    filler = [" ".join(draw.choices(SENTENCES.split(), k=draw.randint(8, 25))) for _ in range(2000)]
+    codes: dict[str, list[str]] = {}
+    for table in ("diagnoses_icd", "procedures_icd"):
+        with gzip.open(hosp / f"{table}.csv.gz", "rt", newline="") as file:
+            for row in sorted(csv.DictReader(file), key=lambda row: int(row["seq_num"])):
+                if row["icd_version"] == "10":
+                    codes.setdefault(row["hadm_id"], []).append(row["icd_code"])
+    out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as files, gzip.open(hosp / "admissions.csv.gz", "rt", newline="") as admissions:
+        discharge = _writer(files, out / "discharge.csv.gz", NOTES)
+        for number, row in enumerate(csv.DictReader(admissions)):
+            told = codes.get(row["hadm_id"]) or ["R69"]
+            text = _text(Stay(told[0], tuple(told[1:]), (), "", ""), draw, filler, characters)
+            time = "2180-05-09 00:00:00"
+            discharge.writerow(
+                [f"{row['subject_id']}-DS-{number}", row["subject_id"], row["hadm_id"], "DS", 1, time, time, text]
+            )
+
+
 def _writer(files: ExitStack, path: Path, header: str):
     raw = files.enter_context(path.open("wb"))
     packed = files.enter_context(gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0))
@@ -147,7 +169,8 @@ def _write_stay(tables: dict, subject: int, hadm: int, stay: Stay, draw: random.
 
 
 def _text(stay: Stay, draw: random.Random, filler: list[str], characters: int) -> str:
-    said = [icd.diagnosis_title(code) or code for code in (stay.pdx, *stay.sdx)]
+    codes = (stay.pdx, *stay.sdx)
+    said = [icd.diagnosis_title(code) or icd.procedure_title(code) or f"condition {code}" for code in codes]
     problems = "\n".join(f"# {title}: {draw.choice(filler)}. {draw.choice(filler)}." for title in said)
     course = f"___ year old woman. {draw.choice(filler)}.\n\n{problems}\n\n" + ". ".join(draw.choices(filler, k=12))
     if draw.random() < 0.05:
@@ -182,11 +205,16 @@ def _until(draw: random.Random, filler: list[str], characters: int) -> Iterator[
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.fake_mimic", description=__doc__.partition("\n")[0])
-    parser.add_argument("--notes", type=int, required=True, help="number of discharge notes")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--notes", type=int, help="number of discharge notes")
+    what.add_argument("--hosp", type=Path, help="existing hosp tables to write notes for")
     parser.add_argument("--out", type=Path, required=True, help="folder to write hosp/ and discharge.csv.gz into")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
-    write(arguments.out, arguments.notes, arguments.seed)
+    if arguments.hosp:
+        write_notes(arguments.out, arguments.hosp, arguments.seed)
+    else:
+        write(arguments.out, arguments.notes, arguments.seed)
     return 0
 
 

@@ -79,9 +79,13 @@ def explain(case: dict, rules: Rules) -> tuple[str | None, str]:
     claim = _only(claim, told)
     if drg_of(claim)[0] != drg:
         return None, "regrouped alike, but the note does not name all that decides in known words"
-    lines = lines_for(group(claim), shown)
     context = Context(claim.age, claim.sex, claim.discharge_status, frozenset(told))
-    if not all(verdict.true for verdict in check(lines, case["text"], rules.version, context)):
+    try:
+        lines = lines_for(group(claim), shown)
+        verdicts = check(lines, case["text"], rules.version, context)
+    except KeyError:  # claims.reason_of: a reason of the grouper that the line grammar has no words for
+        return None, "regrouped alike, but the line grammar cannot say why a code counts"
+    if not all(verdict.true for verdict in verdicts):
         return None, "regrouped alike, but a line cannot be shown to be true"
     return write([*lines, grammar.Line(grammar.DRG, title=case["title"].upper())]), TRACED
 

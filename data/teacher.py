@@ -77,13 +77,18 @@ def verdict_of(case: dict, reasoning: str) -> tuple[str, list[str]]:
     """One of VERDICTS, and the faults: line number and what is wrong.
 
     "true": every line is a claim and true, and the last names the DRG. "false": some claim is not true. "vague": no claim is
-    false, but some line is none that rules can check. "unchecked": the case lacks age or sex, without which nothing groups.
+    false, but some line is none that rules can check. "unchecked": the case lacks age or sex, without which nothing groups, or
+    a code counts for a reason outside the grammar.
     """
     if case["age"] is None or case["sex"] is None:
         return "unchecked", ["the case has no age or sex"]
     lines = parse(reasoning)
     rules = case["drg_version"] if case["drg_version"] in VERSIONS else NEAREST_RULES
-    verdicts = check([line for line in lines if line.kind != grammar.DRG], case["text"], rules, _context(case, rules))
+    checkable = [line for line in lines if line.kind != grammar.DRG]
+    try:
+        verdicts = check(checkable, case["text"], rules, _context(case, rules))
+    except KeyError:  # claims.reason_of
+        return "unchecked", ["the line grammar has no words for why one of these codes counts"]
     others = iter(verdicts)
     faults, vague = [], 0
     for number, line in enumerate(lines, start=1):
@@ -167,7 +172,9 @@ def teach(source: Path, subset: str | None, server: Server, out: Path, parallel:
     """Ask for every case that has no row yet; append rows in the order of the cases. Returns how many have which verdict."""
     done = finished(out)
     counts: Counter = Counter()
-    progress = Progress("reasoning written", sum(case["note_id"] not in done for case in cases(source, subset, ["note_id"])))
+    progress = Progress(
+        "reasoning written", sum(case["note_id"] not in done for case in cases(source, subset, ["note_id"]))
+    )
     waiting = (case for case in cases(source, subset) if case["note_id"] not in done)
 
     def ask(case: dict) -> dict:
