@@ -9,6 +9,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from sapphire.cli_database import add_export, add_import, add_predict
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that says what is wrong in one line instead of printing the whole usage."""
@@ -20,7 +22,7 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="sapphire", description="MS-DRG coding from clinical notes: predict, check, review, export.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_group,):
+    for add in (add_import, add_predict, add_export, add_group):
         add(commands)
     args = parser.parse_args(argv)
     try:

@@ -37,8 +37,7 @@ def run_import(args: argparse.Namespace) -> int:
     with _store() as store, _bar(None, "notes") as bar:
         report = import_files(store, args.files, _author(), columns or None, lambda done: bar.update(done - bar.n))
     for problem in report.problems:
-        where = f"{problem.file}, row {problem.row}" if problem.row is not None else problem.file
-        print(f"{where}: {problem.message} {problem.remedy}".rstrip(), file=sys.stderr)
+        print(problem, file=sys.stderr)
     print(f"{report.notes:,} notes imported, {report.already:,} were there already, {len(report.problems):,} problems")
     return 2 if report.unreadable else 0
 
@@ -89,21 +88,26 @@ def _location(model: str | None) -> str:
 
 def _predict_file(args: argparse.Namespace) -> int:
     from sapphire.engines import EngineError, load
-    from sapphire.notes import NotesError
-    from sapphire.scoring import ScoringError, predict_file
+    from sapphire.notes import NotesError, Problem
+    from sapphire.prediction_files import OutputError
+    from sapphire.scoring import Scored, predict_file
 
-    try:
-        engine = load(_location(args.model))
-        with _bar(None, "notes") as bar:
-            summary = predict_file(
-                args.notes, args.out, engine, _sampling(args), progress=lambda done: bar.update(done - bar.n)
-            )
-    except (EngineError, NotesError, ScoringError, OSError) as error:
-        return _fail(str(error))
-    for problem in summary.problems:
-        print(f"{problem.file}, row {problem.row}: {problem.message} {problem.remedy}".rstrip(), file=sys.stderr)
+    with _bar(None, "notes") as bar:
+
+        def tell(event: Scored | Problem) -> None:
+            if isinstance(event, Problem):
+                bar.write(str(event), file=sys.stderr)
+            else:
+                bar.update()
+
+        try:
+            engine = load(_location(args.model))
+            summary = predict_file(args.notes, args.out, engine, _sampling(args), progress=tell)
+        except (EngineError, NotesError, OutputError, OSError) as error:
+            return _fail(str(error))
+    taken = f", {summary.resumed:,} of them from before" if summary.resumed else ""
     print(
-        f"{summary.notes:,} notes in {args.out}, {summary.failed:,} without an answer, {len(summary.problems):,} rows set aside"
+        f"{summary.rows:,} notes in {args.out}{taken}; {summary.failed:,} without an answer, {summary.problems:,} problems"
     )
     return 0
 

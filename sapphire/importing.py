@@ -3,7 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 
@@ -123,6 +123,12 @@ def _store_batch(store: Store, batch: list[Note], report: ImportReport) -> None:
             rows.append(row)
     store.append("note", rows)
     report.notes += len(rows)
+
+
+def stored_note(row: Mapping) -> Note:
+    """A row of the note table as the note it was imported as."""
+    values = {field.name: row[field.name] for field in fields(Note)}
+    return Note(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def _row(note: Note, import_id: str) -> dict:

@@ -8,8 +8,10 @@ from datetime import datetime
 
 from sapphire.completions import Parsed, parse
 from sapphire.drg.codebook import Drg, codebook
+from sapphire.importing import stored_note
 from sapphire.profiles import Profile
 from sapphire.rewards import Term, breakdown
+from sapphire.scoring import gold_drg
 from sapphire.store import Store
 
 VERDICTS = ("right", "wrong", "not in the note")
@@ -168,10 +170,8 @@ def _gold(note: dict, predicted: Drg | None, form: Form, version: str) -> tuple[
         return predicted, "your review"
     if form.drg and form.drg in book.drgs:
         return book.drgs[form.drg], "your review"
-    if note["drg"] and (note["drg_version"] or version) == version and note["drg"] in book.drgs:
-        return book.drgs[note["drg"]], "recorded with the note"
-    if note["title"] and (same := book.by_title(note["title"])):
-        return same, "recorded with the note"
+    if recorded := gold_drg(stored_note(note), book):
+        return recorded, "recorded with the note"
     return None, ""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from sapphire.engines import Completion, Engine, EngineError, Sampling, load
+from sapphire.importing import stored_note
 from sapphire.notes import Note
 from sapphire.scoring import note_input, row
 from sapphire.store import Store, StoreError
@@ -188,7 +189,7 @@ class Runner:
         found = self._store.read("SELECT * FROM current_note WHERE note_id = $note", note=run.note_id)
         if not found:
             return [_failure(run, engine, "The note was withdrawn before the model came to it.")]
-        note = Note(**{name: found[0][name] for name in Note.__dataclass_fields__})
+        note = stored_note(found[0])
         try:
             completions = self._complete(run, engine, note)
         except EngineError as error:

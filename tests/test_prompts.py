@@ -34,7 +34,7 @@ BREAKOUTS = [
 def test_plain_prompt_asks_the_papers_question():
     system, user = messages(NOTE)
     assert [system["role"], user["role"]] == ["system", "user"]
-    assert "<think>" in system["content"] and "</think><answer>" in system["content"]
+    assert all(tag in system["content"] for tag in ("<think>", "</think>", "<answer>", "</answer>"))
     for words in (
         "MS-DRG",
         "complication or comorbidity (CC)",
