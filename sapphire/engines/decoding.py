@@ -149,14 +149,14 @@ def _think(draft: Draft, sampling: Sampling) -> None:
 
 def _head(text: str, tokens: list[Token], at: int) -> str:
     """The text of the reasoning's first 50 tokens, where `tokens` begin at offset `at`; of the text's without a tag."""
-    opened = text.find(THINK_OPEN)
+    opened, closed = text.find(THINK_OPEN), text.find(THINK_CLOSE)
     start = opened + len(THINK_OPEN) if opened >= 0 else 0
     end, left = start, HEAD
     for token in tokens:
         at += len(token.text)
         if at > start and left:
             end, left = at, left - 1
-    return text[start:end].partition(THINK_CLOSE)[0]
+    return text[start : min(end, closed if closed >= 0 else end)]
 
 
 def _answer(draft: Draft, form: Titles, sampling: Sampling) -> float:

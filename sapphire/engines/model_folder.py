@@ -2,6 +2,7 @@
 
 A model folder holds `model.json`: the card's fields without `location`, and `file` (a GGUF file or a folder in the layout of
 transformers, relative to the model folder) or `base` (a folder or hub name), with `adapter` (a LoRA adapter's folder) if any.
+Without these the weights lie in the model folder itself.
 """
 
 import json
@@ -73,9 +74,14 @@ def _described(path: Path) -> Model:
         raise EngineError(
             f"{path / 'model.json'} is of MS-DRG version {card.drg_version!r}; known are {', '.join(VERSIONS)}."
         )
-    adapter = record.get("adapter")
-    weights = str(path / record["file"]) if "file" in record else record.get("base") or _base_of(path / (adapter or ""))
-    return Model(card, weights, str(path / adapter) if adapter else None)
+    adapter = path / record["adapter"] if record.get("adapter") else None
+    if record.get("file"):
+        weights = str(path / record["file"])
+    elif record.get("base"):
+        weights = _near(path, record["base"])
+    else:
+        weights = _base_of(adapter) if adapter else str(path)
+    return Model(card, weights, str(adapter) if adapter else None)
 
 
 def read_card(path: Path) -> dict:
@@ -96,9 +102,12 @@ def _bare(path: Path) -> ModelCard:
 def _base_of(adapter: Path) -> str:
     """The model that a LoRA adapter was trained on, as its configuration names it."""
     path = adapter / "adapter_config.json"
-    if not path.exists():
-        raise EngineError(f"{adapter} holds neither weights nor a LoRA adapter; its model.json needs `file` or `base`.")
     base = read_card(path).get("base_model_name_or_path")
     if not base:
         raise EngineError(f"{path} does not name its base model; add base_model_name_or_path.")
-    return base
+    return _near(adapter, base)
+
+
+def _near(path: Path, base: str) -> str:
+    """A base model's folder, relative to what names it, if there is one; else the name as it stands."""
+    return str(path / base) if (path / base).is_dir() else base
