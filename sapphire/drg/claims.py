@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from sapphire.drg import lines as grammar
 from sapphire.drg.claim import Claim
 from sapphire.drg.codebook import DEFAULT_VERSION, codebook, fold
-from sapphire.drg.grouper import UNGROUPABLE, Diagnosis, Grouping, Procedure, drg_of, group
+from sapphire.drg.grouper import UNGROUPABLE, Diagnosis, Grouping, drg_of, group
 from sapphire.drg.lines import (
     DENIED,
     MAIN_PROCEDURE,
@@ -113,11 +113,17 @@ def share_true(verdicts: Sequence[Verdict]) -> float | None:
     return sum(verdict.true for verdict in verdicts) / len(verdicts) if verdicts else None
 
 
-def lines_for(grouping: Grouping, shown: Iterable[Evidence], denied: Iterable[tuple[Evidence, str]] = ()) -> list[Line]:
+def lines_for(
+    grouping: Grouping,
+    shown: Iterable[Evidence],
+    denied: Iterable[tuple[Evidence, str]] = (),
+    claim: Claim | None = None,
+) -> list[Line]:
     """The true lines of a grouped stay: principal diagnosis, procedures, secondary diagnoses (MCC first), denials, severity.
 
     `shown` says for each code where the note shows it; codes that it leaves out get no line. `denied` holds what the note
-    names and the coder leaves out, each with one of DENIALS. ValueError when nothing shows the principal diagnosis.
+    names and the coder leaves out, each with one of DENIALS. With the `claim` that was grouped, several procedure codes on one
+    line are also judged together. ValueError when nothing shows the principal diagnosis.
     """
     shown = list(shown)
     first = next((item for item in shown if item.codes[0] == grouping.principal.code), None)
@@ -128,7 +134,7 @@ def lines_for(grouping: Grouping, shown: Iterable[Evidence], denied: Iterable[tu
     procedures = {procedure.code: procedure for procedure in grouping.procedures}
     diagnoses = {diagnosis.code: diagnosis for diagnosis in reversed(grouping.diagnoses)}
     rest = [item for item in shown if item is not first]
-    done = [_done(item, procedures) for item in rest if set(item.codes) <= set(procedures)]
+    done = [_done(item, grouping, claim) for item in rest if set(item.codes) <= set(procedures)]
     done.sort(key=lambda line: not line.counts)
     if done and done[0].counts:
         done[0] = replace(done[0], kind=MAIN_PROCEDURE)
@@ -145,10 +151,17 @@ def severity(level: str, lines: Iterable[Line]) -> Line:
     return Line(SEVERITY, level=level, codes=tuple(code for line in plain for code in line.codes))
 
 
-def _done(item: Evidence, procedures: dict[str, Procedure]) -> Line:
-    """Of codes that are reported together, the line names those on which the DRG rests, else the first."""
-    counting = tuple(code for code in item.codes if procedures[code].counts)
-    return Line(PROCEDURE, item.quote, item.condition, counting or item.codes[:1], counts=bool(counting))
+def _done(item: Evidence, grouping: Grouping, claim: Claim | None) -> Line:
+    return Line(PROCEDURE, item.quote, item.condition, item.codes, counts=_decide(item.codes, grouping, claim))
+
+
+def _decide(codes: tuple[str, ...], grouping: Grouping, claim: Claim | None) -> bool:
+    """Whether the DRG rests on one of the procedures, or on what they are together (catheterization and two grafts)."""
+    if any(procedure.counts for procedure in grouping.procedures if procedure.code in codes):
+        return True
+    if claim is None or len(codes) == 1:
+        return False
+    return drg_of(alternative(claim, "were not coded", codes))[0] != grouping.drg
 
 
 def _judged(item: Evidence, diagnoses: dict[str, Diagnosis]) -> Line:
@@ -247,9 +260,8 @@ def _principal_rule(line: Line, claim: Claim, grouping: Grouping) -> Iterator[st
 
 
 def _procedure_rule(line: Line, claim: Claim, grouping: Grouping) -> Iterator[str]:
-    counts = any(procedure.counts for procedure in grouping.procedures if procedure.code in line.codes)
-    if counts != line.counts:
-        yield "the DRG depends on it" if counts else "the DRG is the same without it"
+    if _decide(line.codes, grouping, claim) != line.counts:
+        yield "the DRG is the same without it" if line.counts else "the DRG depends on it"
 
 
 def _secondary_rule(line: Line, claim: Claim, grouping: Grouping) -> Iterator[str]:
