@@ -9,6 +9,7 @@ import csv
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data import mimic_tables, splits
+from data.corpus_tables import TablesError, load_tables
 from data.mapping import DECIDED, Match, Matcher, restructured
 from data.mimic_cases import write_cases
 from data.mimic_notes import Course, courses
@@ -120,7 +122,7 @@ def take_courses(db: duckdb.DuckDBPyConnection, notes: Path, report: Report) -> 
                 kept.append(course)
         if kept:
             columns = dict(zip(Course._fields, zip(*kept, strict=True), strict=True))
-            db.from_arrow(pa.table(columns)).insert_into("course")
+            _take(db, "insert into course", columns)
     report.step("notes read", total, {})
     for step, (why, number) in zip(COURSE_STEPS, lost.items(), strict=True):
         total -= number
@@ -141,6 +143,13 @@ def _why_not(course: Course, seen: set[bytes]) -> str | None:
         return WHY_NOT[2]
     seen.add(digest)
     return None
+
+
+def _take(db: duckdb.DuckDBPyConnection, statement: str, columns: dict[str, Sequence]) -> None:
+    """Give columns of Python values to a statement. (Relations' own insert_into and create hide that a disk is full.)"""
+    db.register("given", pa.table(columns))
+    db.execute(f"{statement} select * from given")
+    db.unregister("given")
 
 
 def join(db: duckdb.DuckDBPyConnection, settings: Settings, report: Report) -> None:
@@ -173,7 +182,7 @@ def split(db: duckdb.DuckDBPyConnection, by: str, report: Report) -> pa.Table:
     test = choose(cases)
     train = [case for case in cases if case.note_id not in test]
     sides = {"note_id": [c.note_id for c in cases], "split": ["test" if c.note_id in test else "train" for c in cases]}
-    db.from_arrow(pa.table(sides)).create("side")
+    _take(db, "create table side as", sides)
     subsets = splits.subsets(train)
     report.split(cases, test, subsets)
     return pa.table({"note_id": [case.note_id for case in train]} | subsets)
@@ -212,10 +221,15 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status 0 when done, 2 when a source cannot be used (one sentence on standard error)."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        return _map(argv[1:]) if argv[:1] == ["map"] else _prepare(argv)
-    except SourceError as error:
+        status = _map(argv[1:]) if argv[:1] == ["map"] else _prepare(argv)
+        sys.stdout.flush()
+        return status
+    except (SourceError, TablesError) as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, head for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _prepare(argv: list[str]) -> int:
@@ -235,6 +249,7 @@ def _prepare(argv: list[str]) -> int:
     )
     _add_titles(parser)
     arguments = parser.parse_args(argv)
+    load_tables()  # the words that traces quote: if the tables are broken, say so before the long work
     version, matcher = _matcher(arguments)
     rules = rules_for(version, version if version in VERSIONS else NEAREST_RULES, matcher)
     report = prepare(Settings(arguments.hosp, arguments.notes, arguments.out, version, matcher, arguments.split, rules))
@@ -253,11 +268,7 @@ def _map(argv: list[str]) -> int:
     _add_titles(parser)
     arguments = parser.parse_args(argv)
     _, matcher = _matcher(arguments)
-    try:
-        map_file(arguments.file, arguments.column, arguments.code_column, matcher, sys.stdout)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, head for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    map_file(arguments.file, arguments.column, arguments.code_column, matcher, sys.stdout)
     return 0
 
 

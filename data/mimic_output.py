@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
+
 from data.mimic_titles import SourceError
 
 REPORT = "report.json"  # by this file an earlier output of ours is known
@@ -32,6 +34,11 @@ def whole(out: Path) -> Iterator[Path]:
         _make(part)
         yield part
         _replace(out, part)
+    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException) as error:
+        trouble = str(error).partition("\n")[0].rstrip(".")
+        raise SourceError(
+            f"{out} cannot be written: {trouble}; free space there or name another folder with --out."
+        ) from error
     finally:
         os.umask(mask)
         shutil.rmtree(part, ignore_errors=True)
