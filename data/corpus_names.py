@@ -29,6 +29,11 @@ def lines(tables: Tables) -> list[str]:
     return sorted(out)
 
 
+def stale(tables: Tables) -> bool:
+    """Whether the file lacks names of the tables or has others."""
+    return FILE.read_text(encoding="utf-8").splitlines() != lines(tables)
+
+
 def main() -> int:
     tables, problems = read_tables()
     print(*problems, sep="\n", end="\n" if problems else "")

@@ -1,0 +1,52 @@
+"""The notes written by hand as case rows, with a true trace where the note itself shows what decides."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from data.corpus_cases import evidence as quoted
+from data.mimic_evidence import evidence
+from data.natural import case, claim, records
+from sapphire.drg.claims import Context, Line, check, lines_for, write
+from sapphire.drg.grouper import Claim, drg_of, group
+
+FOLDER = Path(__file__).parent / "natural"
+SPLITS = ("train", "dev", "test")
+
+
+def cases(split: str, folder: Path = FOLDER) -> Iterator[dict]:
+    """The rows of `data/natural/<split>`, `natural-<split>` in the column split. ValueError for a file that is not complete."""
+    for record in records(folder / split):
+        row = case(record, f"natural-{split}", "written by hand")
+        lines = true_lines(claim(record), row["text"])
+        yield row | {
+            "trace": write(lines) if lines else None,
+            "style": record["style"],
+            "note_form": None,
+            "trace_form": "cot_first" if lines else None,
+            "evidence": quoted(lines),
+        }
+
+
+def true_lines(stay: Claim, text: str) -> list[Line]:
+    """The lines of the codes that known words of the text show; none when these alone would not give the DRG, or a line is not true."""
+    shown = evidence((stay.pdx, *stay.procedures, *stay.sdx), text)
+    told = frozenset(code for item in shown for code in item.codes)
+    if not shown or shown[0].codes[0] != stay.pdx:
+        return []
+    known = _only(stay, told)
+    if drg_of(known)[0] != drg_of(stay)[0]:
+        return []
+    lines = lines_for(group(known), shown, claim=known)
+    verdicts = check(lines, text, stay.version, Context(stay.age, stay.sex, stay.discharge_status, told))
+    return lines if all(verdict.true for verdict in verdicts) else []
+
+
+def _only(stay: Claim, codes: frozenset[str]) -> Claim:
+    kept = [(code, poa) for code, poa in zip(stay.sdx, stay.poa[1:], strict=True) if code in codes]
+    return replace(
+        stay,
+        sdx=tuple(code for code, _ in kept),
+        poa=(stay.poa[0], *(poa for _, poa in kept)),
+        procedures=tuple(code for code in stay.procedures if code in codes),
+    )
