@@ -13,6 +13,7 @@ st.set_page_config(page_title="Sapphire", page_icon="pages/parts/icon.png", layo
 
 
 def main() -> None:
+    st.session_state["run_by_app"] = True
     bench = open_bench()
     st.logo("pages/parts/logo.svg", size="large")
     if choose_profile(bench) is None:

@@ -16,10 +16,10 @@ from sapphire.store import Store
 
 VERDICTS = ("right", "wrong", "not in the note")
 DECISIONS = {
-    "accept": "Accept the DRG",
-    "change": "Change the DRG",
+    "accept": "Accept",
+    "change": "Change",
     "query": "Query the physician",
-    "escalate": "Escalate to the physician advisor",
+    "escalate": "Escalate",
 }
 # The six kinds of error of the paper's reader study of wrong cases (its Table 4).
 ERROR_CATEGORIES = {

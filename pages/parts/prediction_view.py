@@ -58,9 +58,9 @@ def live_view(bench: Workbench, run: Run) -> None:
         if not run.active:
             st.rerun()
         bar = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
-        bar.markdown(
-            f"**{run.model}** is {'loading' if run.state == 'loading' else 'waiting' if not run.live else 'writing'} …"
-        )
+        writing = "writing" if run.live else "reading the note"
+        doing = {"waiting": "waiting for its turn", "loading": "being loaded"}.get(run.state, writing)
+        bar.markdown(f"**{plain(run.model)}** is {doing} …")
         if bar.button("Stop", icon=":material/stop_circle:", key=f"stop_{run.run_id}"):
             bench.runner.cancel(run.run_id)
         with st.container(border=True, height=420, autoscroll=True):

@@ -38,9 +38,11 @@ class ReviewForm:
         if not steps:
             st.caption("The model gave no reasoning.")
             return
+        # A long reasoning scrolls by itself, so that the review below it stays near.
+        box = st.container(height=460 if len(steps) > 8 else "content", border=len(steps) > 8)
         verdicts = list(self.case.form.step_verdicts) + [None] * (len(steps) - len(self.case.form.step_verdicts))
         for i, step in enumerate(steps):
-            number, words, verdict = st.columns([0.35, 6, 3], gap="small")
+            number, words, verdict = box.columns([0.35, 6, 3], gap="small")
             number.markdown(f":gray[{i + 1}]")
             words.text(step)
             with verdict:
@@ -70,6 +72,7 @@ class ReviewForm:
         self._choice(
             st.segmented_control, "Decision", "decision", list(DECISIONS), form.decision or _usual_decision(form),
             lambda value: {"decision": value}, format_func=DECISIONS.get,
+            help="Query: the note leaves it open and the physician has to say. Escalate: the physician advisor decides.",
         )  # fmt: skip
         self._words(form)
 

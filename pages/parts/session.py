@@ -14,6 +14,13 @@ def _bench() -> Workbench:
 
 def open_bench() -> Workbench:
     """The workbench of this app; when its database cannot be opened the page says why and ends here."""
+    if "run_by_app" not in st.session_state:
+        # Until app.py has called st.navigation for the first time, Streamlit runs a file of a folder named `pages` by itself
+        # when its address is asked for. There is no public switch for what st.navigation does to end that.
+        from streamlit.runtime.pages_manager import PagesManager
+
+        PagesManager.uses_pages_directory = False
+        st.rerun()
     try:
         return _bench()
     except StoreError as error:

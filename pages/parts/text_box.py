@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 _CSS = """
-.sapphire-box { font: inherit; color: var(--st-text-color); }
+.sapphire-box { font-family: var(--st-font); font-size: .95rem; color: var(--st-text-color); }
 .sapphire-box label { display: flex; justify-content: space-between; font-size: .875rem; margin-bottom: .25rem; }
 .sapphire-box .kept { opacity: .65; }
 .sapphire-box textarea { box-sizing: border-box; width: 100%; resize: vertical; font: inherit; line-height: 1.5; color: inherit;
