@@ -39,17 +39,21 @@ class Noise:
             for segment in segments
         ]
 
-    def values(self, rng: Random, codes: Iterable[str], written: str) -> str:
-        """Three to six normal values that contradict neither the codes nor a value that is already written; "" if none is left."""
+    def free(self, codes: Iterable[str], written: str) -> list[str]:
+        """The values that contradict neither the codes nor one that is already written."""
         codes = tuple(codes)
-        free = [
+        given = set(re.findall(r"[A-Za-z0-9]+", written))
+        return [
             name
             for name, (*_, barred) in self.labs.items()
-            if not any(code.startswith(barred) for code in codes) and not re.search(rf"\b{name}\b", written)
+            if name not in given and not any(code.startswith(barred) for code in codes)
         ]
-        chosen = rng.sample(free, min(len(free), rng.randint(3, 6)))
-        if len(chosen) < 2:
+
+    def values(self, rng: Random, free: list[str]) -> str:
+        """Three to six of the free values; "" where there are fewer than two."""
+        if len(free) < 2:
             return ""
+        chosen = rng.sample(free, min(len(free), rng.randint(3, 6)))
         separator = rng.choice((", ", " ", " | ", "; "))
         return separator.join(f"{name} {self._value(rng, name)}" for name in chosen)
 

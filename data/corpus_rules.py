@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from data.corpus_tables import Rule
 
@@ -15,11 +16,12 @@ class Coded:
     poa: str = "Y"
 
 
-def matches(code: str, patterns: Iterable[str]) -> bool:
+@lru_cache(maxsize=500_000)
+def matches(code: str, patterns: tuple[str, ...]) -> bool:
     return any(code.startswith(p[:-1]) if p.endswith("*") else code == p for p in patterns)
 
 
-def _find(coded: list[Coded], patterns: Iterable[str]) -> Coded | None:
+def _find(coded: list[Coded], patterns: tuple[str, ...]) -> Coded | None:
     return next((item for item in coded if matches(item.code, patterns)), None)
 
 

@@ -279,10 +279,9 @@ class _Page:
         self.rng.shuffle(rest)
         return [first, *self._procedures(), *rest]
 
-    def _noise(self, written: str) -> list[Segment] | None:
+    def _noise(self, free: list[str]) -> list[Segment] | None:
         holes = {}
-        values = self.writer.noise.values(self.rng, (item.code for item in self.stay.coded), written)
-        if values:
+        if values := self.writer.noise.values(self.rng, free):
             holes["labs"] = [Segment(values)]
         frames = [f for f in self.writer.frames.of(self.style.name, "noise") if f.text not in self.said]
         frames = [f for f in frames if holes or "{labs}" not in f.text]
@@ -325,8 +324,9 @@ class _Page:
         wanted, least = self.rng.choice((0, 0, 1, 1, 2, 3)), self.rng.choice(LENGTHS)
         written = _text(segment for p in paragraphs for s in p for segment in s)
         count = len(written.split())
+        free = self.writer.noise.free((item.code for item in self.stay.coded), written)
         most = len(paragraphs) + 6
-        while (wanted > 0 or count < least) and len(self.said) < most and (noise := self._noise(written)):
+        while (wanted > 0 or count < least) and len(self.said) < most and (noise := self._noise(free)):
             at = self.rng.randint(1, len(paragraphs) - 1) if len(paragraphs) > 1 else 0
             if self.style.lines:
                 paragraphs.insert(at, [noise])
