@@ -56,7 +56,9 @@ def _mention(group: tuple[str, ...], text: str) -> str | None:
 @lru_cache(maxsize=50_000)
 def _patterns(group: tuple[str, ...]) -> tuple[re.Pattern, ...]:
     """One pattern for words in capitals only (HTN, as written), one for all others (any case); longest words first."""
-    wordings = sorted({*_wordings().get(group, ()), *_titles(group)}, key=lambda words: (-len(words), words))
+    sources = [group, *((code,) for code in _combined().get(group[0], ()) if len(group) == 1)]
+    known = {words for codes in sources for words in (*_wordings().get(codes, ()), *_titles(codes))}
+    wordings = sorted(known, key=lambda words: (-len(words), words))
     as_written = [words for words in wordings if words.isupper()]
     any_case = [words for words in wordings if not words.isupper()]
     return tuple(_any_of(some, flags) for some, flags in ((any_case, re.IGNORECASE), (as_written, 0)) if some)
@@ -114,6 +116,16 @@ def _wordings() -> dict[tuple[str, ...], set[str]]:
             for phrase in (record.name, *record.words.train, *record.words.test):
                 found[coding.codes].update(_forms(phrase, dict(coding.slots)))
     return dict(found)
+
+
+@cache
+def _combined() -> dict[str, set[str]]:
+    """Combination code → the plain codes that coders combine into it, whose words in the note then show it (I11.0: hypertension)."""
+    plain: dict[str, set[str]] = defaultdict(set)
+    for rule in load_tables().rules:
+        for old, new in (*rule.replace.items(), *((shown_by, new) for new, shown_by in rule.add.items())):
+            plain[new].add(old)
+    return {new: {*olds, *(older for old in olds for older in plain.get(old, ()))} for new, olds in list(plain.items())}
 
 
 def _forms(phrase: Phrase, slots: dict[str, str]) -> set[str]:

@@ -67,7 +67,7 @@ def load_table(db: duckdb.DuckDBPyConnection, path: Path, table: str) -> None:
     options = "header=true, all_varchar=true, delim=',', quote='\"', escape='\"', parallel=false"
     try:
         db.execute(f"create table {table} as select {columns} from read_csv(?, {options})", [str(path)])
-    except duckdb.Error as error:
+    except duckdb.InvalidInputException as error:  # its own words would quote a row
         line = re.search(r"on Line: (\d+)", str(error))
         place = f", line {line[1]}" if line else ""
         raise SourceError(f"{path}{place}: the CSV is broken; download the file again.") from None

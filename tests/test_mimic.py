@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import resource
 import stat
 import subprocess
 import sys
@@ -205,3 +206,26 @@ def test_a_killed_run_leaves_the_earlier_output_and_the_next_one_works(made_up, 
     assert (target / "train.parquet").read_bytes() == before
     assert run(made_up, target) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing_behind(made_up, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "data.mimic",
+        "--hosp",
+        str(made_up / "hosp"),
+        "--notes",
+        str(made_up / "discharge.csv.gz"),
+    ]
+    done = subprocess.run(
+        [*command, "--version", "37", "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        # No file may grow beyond 100 kB: what a full disk does, without one.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    )
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr.splitlines()[-1] and "free space there" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
