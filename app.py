@@ -13,13 +13,10 @@ st.set_page_config(page_title="Sapphire", page_icon="pages/parts/icon.png", layo
 
 
 def main() -> None:
-    st.session_state["run_by_app"] = True
     bench = open_bench()
     st.logo("pages/parts/logo.svg", size="large")
-    if choose_profile(bench) is None:
-        st.navigation([st.Page(sign_in_page, title="Welcome", url_path="welcome")], position="hidden").run()
-        return
-    st.navigation(
+    known = choose_profile(bench) is not None
+    page = st.navigation(
         {
             "Review": [
                 st.Page(
@@ -50,8 +47,15 @@ def main() -> None:
                     help="Turn reviews into the next training round and into tables.",
                 ),
             ],
-        }
-    ).run()
+        },
+        position="sidebar" if known else "hidden",
+    )
+    # The address keeps its page while a newcomer gives a name.
+    if known:
+        st.session_state["run_by_app"] = True
+        page.run()
+    else:
+        sign_in_page()
 
 
 main()

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts.session import open_bench, profile
+from pages.parts.session import profile, start_page
 from sapphire.exporting import RoundFilters, plan, reviewers, rounds, write_round
 from sapphire.paths import exports_dir
 from sapphire.reviewing import DECISIONS
@@ -16,7 +16,7 @@ WHAT = {
     "grpo.jsonl": "Prompt and DRG for TRL's GRPOTrainer",
     "README.txt": "What is inside",
 }
-bench = open_bench()
+bench = start_page()
 
 
 def choose() -> RoundFilters:

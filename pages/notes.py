@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.parts.plain import plain
-from pages.parts.session import open_bench, profile
+from pages.parts.session import profile, start_page
 from sapphire.importing import ImportReport, import_files, imports, withdraw_import
 from sapphire.notes import NotesError, Preview, preview
 from sapphire.store import StoreError
@@ -22,7 +22,7 @@ FIELDS = {
     "title": "Recorded DRG title",
 }
 NONE = "— none —"
-bench = open_bench()
+bench = start_page()
 
 
 def upload() -> None:
@@ -47,7 +47,12 @@ def upload() -> None:
             columns[name] = _columns(look)
     readable = [file for file in files if file.name in columns]
     ready = bool(readable) and all("text" in chosen for chosen in columns.values())
-    if st.button(f"Import {len(readable)} {'file' if len(readable) == 1 else 'files'}", type="primary", icon=":material/upload:", disabled=not ready):
+    if st.button(
+        f"Import {len(readable)} {'file' if len(readable) == 1 else 'files'}",
+        type="primary",
+        icon=":material/upload:",
+        disabled=not ready,
+    ):
         _import(readable, columns)
 
 
@@ -71,7 +76,10 @@ def _columns(look: Preview) -> dict[str, str | None]:
         if not look.clear:
             st.warning("Which column holds the note's text? Please check.", icon=":material/help:")
         if look.credentialed:
-            st.info("This is MIMIC-IV-Note: its notes are marked as credentialed, and so is everything made from them.", icon=":material/policy:")
+            st.info(
+                "This is MIMIC-IV-Note: its notes are marked as credentialed, and so is everything made from them.",
+                icon=":material/policy:",
+            )
         options = [NONE, *look.columns]
         chosen = {}
         for column, (field, label) in zip([*st.columns(4), *st.columns(4)], FIELDS.items(), strict=False):
@@ -108,7 +116,9 @@ def report(each: ImportReport) -> None:
     name = ", ".join(each.files)
     words = f"**{each.notes:,}** {'note' if each.notes == 1 else 'notes'} imported from {plain(name)}"
     words += f", {each.already:,} were already there" if each.already else ""
-    (st.success if each.notes or each.already else st.error)(words + ".", icon=":material/check_circle:" if each.notes or each.already else ":material/error:")
+    (st.success if each.notes or each.already else st.error)(
+        words + ".", icon=":material/check_circle:" if each.notes or each.already else ":material/error:"
+    )
     if each.problems:
         _problems([{"row": p.row, "message": p.message, "remedy": p.remedy, "kept": p.kept} for p in each.problems])
 
@@ -116,12 +126,20 @@ def report(each: ImportReport) -> None:
 def _problems(problems: list[dict]) -> None:
     st.dataframe(
         [
-            {"Row": p["row"], "What is wrong": p["message"], "What to do": p["remedy"], "Note": "kept" if p["kept"] else "left out"}
+            {
+                "Row": p["row"],
+                "What is wrong": p["message"],
+                "What to do": p["remedy"],
+                "Note": "kept" if p["kept"] else "left out",
+            }
             for p in problems
         ],
         hide_index=True,
         alt="Problems of the file by row",
-        column_config={"Row": st.column_config.NumberColumn(width=70), "What is wrong": st.column_config.TextColumn(width="large")},
+        column_config={
+            "Row": st.column_config.NumberColumn(width=70),
+            "What is wrong": st.column_config.TextColumn(width="large"),
+        },
     )
 
 

@@ -7,7 +7,7 @@ from pages.parts.plain import plain
 from pages.parts.prediction_view import live_view, prediction_view
 from pages.parts.review_form import ReviewForm, drg_label
 from pages.parts.reward_view import reward_view
-from pages.parts.session import open_bench, profile
+from pages.parts.session import profile, start_page
 from sapphire.drg.codebook import codebook
 from sapphire.engines import Sampling
 from sapphire.models import default_model, installed
@@ -17,7 +17,7 @@ from sapphire.running import Run
 from sapphire.store import StoreError
 from sapphire.store.worklist import Filters
 
-bench = open_bench()
+bench = start_page()
 reader = profile()
 chosen = st.session_state.get("worklist_filters", Filters())
 
@@ -47,8 +47,8 @@ def current_note() -> dict | None:
 def go(note_id: str | None) -> None:
     """Show another case; without one, the worklist."""
     if note_id is None:
-        st.toast("That was the last case of this list.", icon=":material/done_all:")
-        st.switch_page("pages/worklist.py")
+        st.session_state["list_done"] = True
+        return
     seq = bench.store.read("SELECT seq FROM current_note WHERE note_id = $note", note=note_id)[0]["seq"]
     st.query_params["case"] = str(seq)
     st.session_state.pop("prediction_id", None)
@@ -270,6 +270,9 @@ def keys() -> None:
 
 
 def page() -> None:
+    if st.session_state.pop("list_done", False):
+        st.toast("That was the last case of this list.", icon=":material/done_all:")
+        st.switch_page("pages/worklist.py")
     where = current_note()
     if where is None:
         st.info("There are no notes yet.", icon=":material/inbox:")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.parts.run_panel import run_panel
-from pages.parts.session import open_bench, profile
+from pages.parts.session import profile, start_page
 from sapphire.drg.codebook import MDC_TITLES, codebook
 from sapphire.store.worklist import ORDERS, STATES, Filters
 
@@ -22,7 +22,7 @@ STATE_ICONS = {
 COLUMNS = ("open", "State", "Note", "Predicted DRG", "Confidence", "Recorded", "Begins", "Reviewer", "Model")
 COLUMNS_NEW = ("open", "State", "Note", "Recorded", "Begins")
 
-bench = open_bench()
+bench = start_page()
 worklist = bench.worklist
 
 

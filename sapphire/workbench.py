@@ -17,6 +17,7 @@ class Workbench:
     runner: Runner
 
     def close(self) -> None:
+        atexit.unregister(self.close)
         self.runner.close()
         self.store.close()
 

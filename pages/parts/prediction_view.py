@@ -31,9 +31,7 @@ def prediction_view(case: Case, role: str, untuned: str) -> None:
         if case.predicted:
             st.subheader(f"{case.predicted.drg} · {plain(case.predicted.title)}", anchor=False)
             shown = facts(case.predicted, role)
-            st.caption(
-                " · ".join(f"{name}: **{plain(value)}**" for name, value in shown.items() if name != "Base DRG")
-            )
+            st.caption(" · ".join(f"{name}: **{plain(value)}**" for name, value in shown.items() if name != "Base DRG"))
         else:
             st.subheader("No DRG", anchor=False)
             st.caption("The answer is no title of the code book:")
@@ -45,8 +43,7 @@ def prediction_view(case: Case, role: str, untuned: str) -> None:
             st.caption(f":material/construction: The decoder was made to write {parts}.")
         if others := alternatives(said):
             st.caption(
-                "Other answers: "
-                + " · ".join(f"**{a['drg']}** {plain(a['title'])} ({a['share']:.0%})" for a in others)
+                "Other answers: " + " · ".join(f"**{a['drg']}** {plain(a['title'])} ({a['share']:.0%})" for a in others)
             )
 
 

@@ -14,13 +14,6 @@ def _bench() -> Workbench:
 
 def open_bench() -> Workbench:
     """The workbench of this app; when its database cannot be opened the page says why and ends here."""
-    if "run_by_app" not in st.session_state:
-        # Until app.py has called st.navigation for the first time, Streamlit runs a file of a folder named `pages` by itself
-        # when its address is asked for. There is no public switch for what st.navigation does to end that.
-        from streamlit.runtime.pages_manager import PagesManager
-
-        PagesManager.uses_pages_directory = False
-        st.rerun()
     try:
         return _bench()
     except StoreError as error:
@@ -28,6 +21,20 @@ def open_bench() -> Workbench:
         st.error(str(error))
         st.button("Try again", icon=":material/refresh:", type="primary")
         st.stop()
+
+
+def start_page() -> Workbench:
+    """The first call of each page: the workbench, once app.py has run before it.
+
+    Until app.py has called st.navigation for the first time, Streamlit runs a file of a folder named `pages` by itself when
+    its address is asked for. There is no public switch for what st.navigation does to end that.
+    """
+    if not st.session_state.pop("run_by_app", False):
+        from streamlit.runtime.pages_manager import PagesManager
+
+        PagesManager.uses_pages_directory = False
+        st.rerun()
+    return open_bench()
 
 
 def profile() -> Profile:
