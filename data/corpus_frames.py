@@ -82,7 +82,8 @@ def fill(rng: Random, frame: Phrase, holes: Holes, slots: dict[str, str], clippe
     parts = frame.parts
     for i, part in enumerate(parts):
         if isinstance(part, str):
-            out.append(Segment(part))
+            if part:
+                out.append(Segment(part))
         elif part.name in HOLES:
             segments = list(holes[part.name])
             if clipped and part.name == "care":
@@ -93,7 +94,7 @@ def fill(rng: Random, frame: Phrase, holes: Holes, slots: dict[str, str], clippe
             out += segments
         else:
             value = _value(rng, part, slots, frame)
-            if part.name == "age" and VOWEL.match(value) and ARTICLE.search(out[-1].text):
+            if part.name == "age" and out and VOWEL.match(value) and ARTICLE.search(out[-1].text):
                 out[-1] = Segment(f"{out[-1].text[:-1]}n ")
             out.append(Segment(value))
     return out

@@ -18,7 +18,7 @@ from sapphire.drg.rules import answer, facts
 
 ATTEMPTS = 12  # draws of one plan before its record is called unusable
 EXACT = 5  # draws that must give the planned DRG; then any DRG will do
-MOST = 8  # secondary conditions
+MOST = 7  # conditions of a stay, the principal among them, before what must be added
 LEVELS = ("none", "CC", "MCC")
 TRAP_OF_REASON = {
     "excluded by the principal diagnosis": "excluded_cc",
@@ -289,7 +289,7 @@ class _Drawing:
         if rng.random() < chance["sibling"]:
             present = rng.choice(self.chosen)
             choices = [self.tables.conditions[name] for name in present.siblings]
-            choices = [c for c in choices if self._may_be_denied(c)]
+            choices = [c for c in choices if c.uncertain and self._may_be_denied(c)]
             if choices:
                 self.sibling_denied = True
                 self._only(rng.choice(choices), "ruled out")

@@ -12,8 +12,10 @@ from data.corpus_stay import Mention, Stay
 from data.corpus_tables import Condition, Tables
 
 WORDS = (80, 450)
+BARE = ""  # an empty segment before a line that is no item of the list
 LENGTHS = (80, 80, 90, 110, 140, 180, 240, 300)  # words that a writer likes to reach
 CRITICAL = ("J96", "J80", "R57", "R652", "I46", "A41", "T811")
+NUMBERS = re.compile(r"[{\d]")
 CHRONIC = re.compile(r"chronic|permanent|persistent|dementia|cirrhosis|dependence|old |status|stage|sclerosis|syndrome")
 SYSTEMS = {"I": "CV", "J": "Resp", "N": "Renal", "K": "GI", "A": "ID", "B": "ID", "G": "Neuro", "F": "Neuro", "E": "Endo/FEN", "D": "Heme", "R": "Other"}  # fmt: skip
 
@@ -133,11 +135,20 @@ class _Page:
         if mention.role in self.writer.frames.roles:
             return self._only(mention)
         if not mention.uncertain:
-            return [self._phrase(words.of(split), mention, mention.key)]
+            return [self._phrase(self._fresh(words.of(split), mention), mention, mention.key)]
         plain = [phrase for phrase in words.of(split) if _plain(phrase)] or words.of(split)
         inner = self._phrase(plain, mention)
         frame = choose(self.rng, self.writer.frames.uncertain, {"it": [inner]})
         return [_one(fill(self.rng, frame, {"it": [inner]}, self.slots["given"]), mention.key)]
+
+    def _fresh(self, words: Sequence[Phrase], mention: Mention) -> Sequence[Phrase]:
+        """For a second mention: words without numbers, which could contradict the first, or the first ones again."""
+        said = [phrase for phrase in words if phrase.text in self.used.get(mention.key, {})]
+        return (
+            [phrase for phrase in words if not NUMBERS.search(phrase.text) and phrase not in said] or said
+            if said
+            else words
+        )
 
     def _only(self, mention: Mention) -> list[Segment]:
         """What is named and not present: the whole phrase is the evidence, for it says so."""
@@ -229,12 +240,8 @@ class _Page:
 
     def _denials(self) -> list[list[Segment]]:
         found = self.rng.sample(self.only, len(self.only))
-        blocks = {"ruled out": "denials"}
-        out = []
-        for mention in found:
-            block = blocks.get(mention.role, "backgrounds")
-            out.append(self._frame(block, {"denial": self._it(mention)}))
-        return out
+        blocks = ["denials" if mention.role == "ruled out" else "backgrounds" for mention in found]
+        return [self._frame(block, {"denial": self._it(m)}) for block, m in zip(blocks, found, strict=True)]
 
     def _quiet(self, block: str) -> list[list[Segment]]:
         found = self.quiet[block]
@@ -254,7 +261,9 @@ class _Page:
             for mention in self.active
         ]
         others += [self._frame("minor", {"list": items}) for items in self._minor_lists()]
-        others += [self._frame("denial", {"denial": self._it(mention)}) for mention in self.only]
+        for mention in self.only:
+            block = "denial" if mention.role == "ruled out" else "backgrounds"
+            others.append(self._frame(block, {"denial": self._it(mention)}))
         done = self._procedures()
         self.rng.shuffle(others)
         if self.rng.random() < 0.2:
@@ -283,9 +292,10 @@ class _Page:
         holes = {}
         if values := self.writer.noise.values(self.rng, free):
             holes["labs"] = [Segment(values)]
-        frames = [f for f in self.writer.frames.of(self.style.name, "noise") if f.text not in self.said]
+        block = "noise_died" if self.stay.disposition == "died" else "noise"
+        frames = [f for f in self.writer.frames.of(self.style.name, block) if f.text not in self.said]
         frames = [f for f in frames if holes or "{labs}" not in f.text]
-        if not frames or not self._leaves():
+        if not frames:
             return None
         frame = self.rng.choice(frames)
         self.said.add(frame.text)
@@ -329,7 +339,7 @@ class _Page:
         while (wanted > 0 or count < least) and len(self.said) < most and (noise := self._noise(free)):
             at = self.rng.randint(1, len(paragraphs) - 1) if len(paragraphs) > 1 else 0
             if self.style.lines:
-                paragraphs.insert(at, [noise])
+                paragraphs.insert(at, [[Segment(BARE), *noise]])
             else:
                 paragraphs[at].insert(self.rng.randint(1, len(paragraphs[at])), noise)
             count += len(_text(noise).split())
@@ -341,7 +351,8 @@ class _Page:
         for paragraph in paragraphs:
             if out:
                 out.append(Segment(gap))
-            if self.style.lines and self.head and paragraph is not paragraphs[0]:
+            bare = paragraph[0][0].text == BARE
+            if self.style.lines and self.head and paragraph is not paragraphs[0] and not bare:
                 number += 1
                 out.append(Segment(self.head.replace("1", str(number))))
             out += sentences(joined(paragraph, " ", " "))
