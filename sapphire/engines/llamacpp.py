@@ -40,6 +40,8 @@ class LlamaCpp:
             tokens[header[key]] if key in header else ""
             for key in ("tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id")
         )
+        spm = header.get("tokenizer.ggml.model") == "llama"
+        self._adds_bos = header.get("tokenizer.ggml.add_bos_token", spm)
         trained = header.get(f"{header.get('general.architecture')}.context_length", CONTEXT)
         self._context = min(CONTEXT, trained)
         self._room, self._fresh = 0, True
@@ -49,8 +51,8 @@ class LlamaCpp:
         """The tokens are counted when the model reads them, in `write` or `odds`."""
         self._room, self._fresh = room, fresh
         rendered, begun = render(self._template, messages, self._bos, self._eos)
-        # llama.cpp puts the first token itself.
-        return [rendered.removeprefix(self._bos)], begun
+        # Where llama.cpp puts the first token by itself, the template's would be a second one.
+        return [rendered.removeprefix(self._bos) if self._adds_bos else rendered], begun
 
     def encode(self, text: str) -> list[Part]:
         return [text]
@@ -161,12 +163,15 @@ def _start(weights: str, context: int) -> Any:
     with tempfile.TemporaryDirectory(prefix="sapphire-") as folder:
         params.hostnames = [str(Path(folder, "llama.sock"))]
         try:
-            return xllamacpp.Server(params)
+            server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise EngineError(
                 f"llama.cpp cannot load {weights}: the file is damaged, incomplete or of an unknown architecture; "
                 "fetch it again."
             ) from error
+    # A server that is closed before its loop has begun never ends; once it has answered, the loop runs.
+    server.handle_completions({"prompt": "warm", "max_tokens": 1})
+    return server
 
 
 def _library() -> Any:

@@ -29,7 +29,9 @@ class Transformers:
         try:
             self._tokenizer = _tokenizer(transformers, model)
             self._model = _weights(self._torch, transformers, model)
-        except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        except EngineError:
+            raise
+        except Exception as error:  # of many kinds, safetensors' own among them
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise EngineError(
                 f"The model {model.weights} cannot be loaded ({reason}); check that the folder is complete, or the name and "
