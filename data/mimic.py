@@ -31,7 +31,7 @@ from data.mimic_traces import NEAREST_RULES, Rules, rules_for
 from sapphire.drg.codebook import DEFAULT_VERSION, VERSIONS
 
 MINIMUM_WORDS = 40  # a course of so many words or fewer is dropped
-MEMORY = "900MB"  # of DuckDB; with Python and two processes that read notes, the whole stays within 2 GB
+MEMORY = "600MB"  # of DuckDB; with Python and two processes that read notes, the whole stays within 2 GB
 WHY_NOT = ("no heading tells the hospital course", "40 words or fewer", "the same text as an earlier note")
 COURSE_STEPS = ("notes with a hospital course", "hospital courses of more than 40 words", "different hospital courses")
 MAP_HEADER = ("raw", "drg", "title", "status", "score", "candidates")
