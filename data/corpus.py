@@ -11,13 +11,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data import corpus_cases, corpus_natural, corpus_qa
+from data import corpus_cases, corpus_natural, corpus_qa, corpus_verify
 from data.corpus_card import Counts, write_card
 from data.corpus_cases import Recipe, recipe
-from data.corpus_files import CASES, QUESTIONS, OutputError, whole, write_table
+from data.corpus_files import CASES, QUESTIONS, Gatherer, OutputError, whole
 from data.corpus_names import stale
 from data.corpus_tables import TablesError, load_tables
-from data.corpus_verify import faults
 
 TEST_SHARE = 0.1
 SPLITS = ("train", "dev", "test")
@@ -26,13 +25,13 @@ SPLITS = ("train", "dev", "test")
 def build(made: Recipe, out: Path, command: str) -> Counts:
     """The corpus in the folder `out`, with a progress bar on stderr. OutputError when `out` holds something else."""
     with whole(out) as folder:
-        rows: dict[str, list[dict]] = {split: [] for split in SPLITS}
+        files = {split: Gatherer(CASES) for split in SPLITS}
         counts = Counts()
         for case in tqdm(corpus_cases.cases(made), total=len(made.dealt), unit=" cases", desc="Writing"):
-            rows[case["split"]].append(case)
+            files[case["split"]].add(case)
             counts.add(case)
-        for split, cases in rows.items():
-            write_table(cases, CASES, folder / f"{split}.parquet")
+        for split, gathered in files.items():
+            gathered.write(folder / f"{split}.parquet")
         write_card(folder, counts, _others(folder), command)
     return counts
 
@@ -43,15 +42,20 @@ def _others(folder: Path) -> dict[str, int]:
     for split in corpus_natural.SPLITS:
         files[f"natural-{split}.parquet"] = (list(corpus_natural.cases(split)), CASES)
     for name, (rows, schema) in files.items():
-        write_table(rows, schema, folder / name)
+        gathered = Gatherer(schema)
+        for row in rows:
+            gathered.add(row)
+        gathered.write(folder / name)
     return {name: len(rows) for name, (rows, _) in files.items()}
 
 
 def verify(made: Recipe) -> Counter:
     """What is wrong with all cases together: fault → how often."""
-    found: Counter = Counter()
-    for case in tqdm(corpus_cases.cases(made), total=len(made.dealt), unit=" cases", desc="Checking"):
-        found.update(faults(case))
+    with tqdm(total=len(made.dealt), unit=" cases", desc="Checking") as bar:
+        found: Counter = Counter()
+        for faults in corpus_cases.in_chunks(made, corpus_verify.count):
+            found.update(faults)
+            bar.update(min(corpus_cases.CHUNK, len(made.dealt) - bar.n))
     return found
 
 

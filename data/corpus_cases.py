@@ -4,12 +4,13 @@ What a case becomes depends on the seed and its number alone, so neither the num
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from multiprocessing import get_context
 from random import Random
+from typing import TypeVar
 
 from data.corpus_check import all_plans, open_references
 from data.corpus_draw import deal
@@ -24,6 +25,7 @@ from sapphire.drg.codebook import DEFAULT_VERSION
 
 DEV_SHARE = 0.04
 CHUNK = 100  # cases a worker makes at a time
+Result = TypeVar("Result")
 PRESENT = (grammar.PRINCIPAL, grammar.MAIN_PROCEDURE, grammar.PROCEDURE, grammar.SECONDARY)
 
 
@@ -119,7 +121,30 @@ def evidence(lines: Sequence[Line]) -> list[dict]:
     ]
 
 
-_recipe: Recipe | None = None
+def cases(recipe: Recipe) -> Iterator[dict]:
+    """All cases in the order of their numbers."""
+    for made in in_chunks(recipe, _rows):
+        yield from made
+
+
+def in_chunks(recipe: Recipe, work: Callable[[Maker, range], Result]) -> Iterator[Result]:
+    """What `work`, a function of a module, makes of the cases, CHUNK by CHUNK in order, by as many processes as there are cores."""
+    numbers = range(len(recipe.dealt))
+    chunks = [numbers[start : start + CHUNK] for start in numbers[::CHUNK]]
+    workers = min(os.cpu_count() or 1, len(chunks))
+    if workers <= 1:
+        yield from (work(recipe.maker, chunk) for chunk in chunks)
+        return
+    # Not forked: the grouper's library runs threads of its own.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (recipe,)) as pool:
+        yield from pool.map(partial(_in_process, work), chunks)
+
+
+def _rows(maker: Maker, numbers: range) -> list[dict]:
+    return [maker.case(number) for number in numbers]
+
+
+_recipe: Recipe | None = None  # of a worker process
 
 
 def _begin(recipe: Recipe) -> None:
@@ -127,18 +152,5 @@ def _begin(recipe: Recipe) -> None:
     _recipe = recipe
 
 
-def _chunk(start: int) -> list[dict]:
-    return [_recipe.maker.case(number) for number in range(start, min(start + CHUNK, len(_recipe.dealt)))]
-
-
-def cases(recipe: Recipe) -> Iterator[dict]:
-    """All cases in the order of their numbers, made by as many processes as there are cores."""
-    starts = range(0, len(recipe.dealt), CHUNK)
-    workers = min(os.cpu_count() or 1, len(starts))
-    if workers <= 1:
-        yield from (recipe.maker.case(number) for number in range(len(recipe.dealt)))
-        return
-    # Not forked: the grouper's library runs threads of its own.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (recipe,)) as pool:
-        for made in pool.map(_chunk, starts):
-            yield from made
+def _in_process(work: Callable[[Maker, range], Result], numbers: range) -> Result:
+    return work(_recipe.maker, numbers)

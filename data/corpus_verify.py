@@ -1,7 +1,9 @@
 """Is a case of the corpus what it says? Its label, its quotes and every line of its reasoning, checked anew from the row alone."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from data.corpus_cases import Maker
 from sapphire.completions import compose
 from sapphire.completions import parse as parse_completion
 from sapphire.drg.claims import Context, check, parse
@@ -35,3 +37,8 @@ def faults(case: Mapping) -> Iterator[str]:
         yield f"the title does not name {case['drg']}"
     if case["trace_form"] == "cot_first" and cot_first_penalty(" ".join(case["trace"].split()[:HEAD]), book):
         yield "a DRG title at the beginning of a CoT-First reasoning"
+
+
+def count(maker: Maker, numbers: range) -> Counter:
+    """The faults of these cases, made anew: fault → how often."""
+    return Counter(fault for number in numbers for fault in faults(maker.case(number)))

@@ -341,7 +341,8 @@ class _Page:
             if self.style.lines:
                 paragraphs.insert(at, [[Segment(BARE), *noise]])
             else:
-                paragraphs[at].insert(self.rng.randint(1, len(paragraphs[at])), noise)
+                last = len(paragraphs[at]) - (at == len(paragraphs) - 1)  # nothing after the leave-taking
+                paragraphs[at].insert(self.rng.randint(min(1, last), last), noise)
             count += len(_text(noise).split())
             wanted -= 1
 
