@@ -3,7 +3,8 @@
 A case gets a trace only when its codes, regrouped in the version of its label, lead to the recorded DRG, when those of them
 that the note shows still do, and when every line passes `sapphire.drg.claims.check`. POA is not in MIMIC, so stays are
 grouped as for an exempt hospital. Codes of earlier years are brought to the version's (mimic_codes.py); a secondary code that
-cannot be is left out, and a stay whose principal diagnosis cannot be is set aside.
+cannot be is left out, and a stay whose principal diagnosis cannot be is set aside. As in the open corpus's CoT-First form
+the DRG stands in the answer and not in the trace.
 """
 
 from collections import Counter
@@ -13,7 +14,6 @@ from dataclasses import dataclass, replace
 from data.mapping import DECIDED, Matcher
 from data.mimic_codes import current_diagnosis, current_procedure
 from data.mimic_evidence import evidence
-from sapphire.drg import lines as grammar
 from sapphire.drg.claims import Context, check, lines_for, write
 from sapphire.drg.codebook import codebook
 from sapphire.drg.grouper import UNGROUPABLE, Claim, drg_of, group
@@ -81,13 +81,13 @@ def explain(case: dict, rules: Rules) -> tuple[str | None, str]:
         return None, "regrouped alike, but the note does not name all that decides in known words"
     context = Context(claim.age, claim.sex, claim.discharge_status, frozenset(told))
     try:
-        lines = lines_for(group(claim), shown)
+        lines = lines_for(group(claim), shown, claim=claim)
         verdicts = check(lines, case["text"], rules.version, context)
     except KeyError:  # claims.reason_of: a reason of the grouper that the line grammar has no words for
         return None, "regrouped alike, but the line grammar cannot say why a code counts"
     if not all(verdict.true for verdict in verdicts):
         return None, "regrouped alike, but a line cannot be shown to be true"
-    return write([*lines, grammar.Line(grammar.DRG, title=case["title"].upper())]), TRACED
+    return write(lines), TRACED
 
 
 def claim_of(case: dict, version: str) -> Claim | None:

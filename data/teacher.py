@@ -35,8 +35,7 @@ TASK = """\
 
 The MS-DRG on record for this stay is: {title}
 
-Write the reasoning that leads to it, as if you did not know it: never mention that it was given, and name it in the last line
-only. Write one claim a line, each in one of these forms and nothing else. Quote the note's own words; give ICD-10 codes; say of
+Write the reasoning that leads to it, as if you did not know it, without naming it. Write one claim a line, each in one of these forms and nothing else. Quote the note's own words; give ICD-10 codes; say of
 each secondary diagnosis whether CMS lists it as MCC, CC or none, and whether it counts for this stay.
 - principal diagnosis "decompensated HFrEF": acute on chronic systolic heart failure (I50.23)
 - principal procedure "DES to the LAD": PCI with one drug-eluting stent (027034Z), counts
@@ -44,8 +43,7 @@ each secondary diagnosis whether CMS lists it as MCC, CC or none, and whether it
 - "Cr rose from 1.1 to 2.4": acute kidney injury (N17.9), CC, does not count: an MCC already decides
 - "HTN": hypertension (I10), none
 - "no PE on CTA": pulmonary embolism (I26.99), not coded: ruled out
-- severity: MCC by J96.01
-- DRG: HEART FAILURE AND SHOCK WITH MCC"""
+- severity: MCC by J96.01"""
 
 
 def request(case: dict) -> list[dict[str, str]]:
@@ -76,7 +74,7 @@ def row(case: dict, answer: str | None, model: str, error: str = "") -> dict:
 def verdict_of(case: dict, reasoning: str) -> tuple[str, list[str]]:
     """One of VERDICTS, and the faults: line number and what is wrong.
 
-    "true": every line is a claim and true, and the last names the DRG. "false": some claim is not true. "vague": no claim is
+    "true": every line is a claim and true. "false": some claim is not true. "vague": no claim is
     false, but some line is none that rules can check. "unchecked": the case lacks age or sex, without which nothing groups, or
     a code counts for a reason outside the grammar.
     """
@@ -101,9 +99,7 @@ def verdict_of(case: dict, reasoning: str) -> tuple[str, list[str]]:
         faults += [f"line {number}: {fault}" for fault in found]
     if faults:
         return "false", faults
-    if vague or lines[-1].kind != grammar.DRG:
-        return "vague", [f"{vague} lines that rules cannot check"] if vague else ["the last line names no DRG"]
-    return "true", []
+    return ("vague", [f"{vague} lines that rules cannot check"]) if vague else ("true", [])
 
 
 def _context(case: dict, rules: str) -> Context:
