@@ -1,6 +1,7 @@
 """The reasoning's line grammar: what is written is read back, true lines pass, and each kind of falsehood is found."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -22,6 +23,8 @@ from sapphire.drg.claims import (
 )
 from sapphire.drg.codebook import codebook
 from sapphire.drg.grouper import group
+from sapphire.drg.reasons import Setting, Support, why
+from sapphire.drg.rules import Fact
 from sapphire.drg.wording import fits
 
 NOTE = """\
@@ -140,9 +143,31 @@ def test_lines_for_a_grouping_are_true():
 
 
 def test_reasons_cover_every_sentence_of_the_grouper():
-    assert set(SENTENCES.values()) == set(grammar.REASONS)
-    for diagnosis in group(claim_of(parse(TRACE), PATIENT)).diagnoses:
-        assert reason_of(diagnosis) in grammar.REASONS
+    """Every case of reasons.py that a groupable claim can meet has its reason, and every reason its case."""
+    drgs = codebook("43.1").drgs
+    diagnosis = group(claim_of(parse(TRACE), PATIENT)).diagnoses[0]
+    found = set()
+    facts = [
+        Fact(level, **extra)
+        for level in ("MCC", "CC", "none")
+        for extra in ({}, {"excluded_by_pdx": True}, {"excluded_by_death": True}, {"hac": "06"})
+    ]
+    supports = [
+        Support(without, sole, counts, paired)
+        for without in ("292", "313")
+        for sole, counts, paired in (
+            (True, True, False),
+            (False, True, False),
+            (False, True, True),
+            (False, False, False),
+        )
+    ]
+    family = frozenset({"291", "292", "293"})
+    for drg, bare, without_shared in product(("291", "292", "313", "322", "470"), ("291", "293"), ("292", "313")):
+        setting = Setting(drgs[drg], "I5023", "OK", family, ("MCC", "CC"), without_shared, bare)
+        for fact, support in product(facts, supports):
+            found.add(reason_of(replace(diagnosis, why=why(fact, support, setting))))
+    assert found == set(grammar.REASONS) == set(SENTENCES.values())
 
 
 def test_words_fit_the_code_that_they_name_and_not_its_neighbour():
@@ -171,3 +196,9 @@ def test_a_line_may_be_numbered_and_typeset_quotes_are_read():
 )
 def test_a_line_that_says_too_little_or_too_much_is_vague(text):
     assert parse(text)[0] == Line(grammar.VAGUE, text=text)
+
+
+def test_unknown_repeated_and_ungroupable_codes_are_faults_and_no_crash():
+    trace = '- principal diagnosis "HTN": {}\n- "HTN": hypertension (I10), none\n- "HTN": hypertension (I10), none'
+    for principal in ("hypertension (I10)", "fall (W19.XXXA)", "nonsense (Q9Q.9Q)"):
+        assert share_true(verdicts(trace.format(principal))) < 1

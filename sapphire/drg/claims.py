@@ -48,6 +48,7 @@ __all__ = [
 SENTENCES = {
     r"It decides the base DRG|codes that lead to this base DRG": "decides the base DRG",
     r"The definition of this DRG asks for it": "the definition asks for it",
+    r"leads to this DRG together with another code": "together with another code",
     r"excluded by the principal diagnosis": "excluded by the principal diagnosis",
     r"only when the patient is discharged alive": "the patient died",
     r"A hospital-acquired condition not present on admission": "hospital-acquired",
@@ -268,7 +269,11 @@ def _secondary_rule(line: Line, claim: Claim, grouping: Grouping) -> Iterator[st
     found = _leading(diagnosis for diagnosis in grouping.diagnoses if diagnosis.code in line.codes)
     if found.level != line.level:
         yield f"CMS's level is {found.level}"
-    if found.counts != line.counts or (not found.why.startswith("Not an") and reason_of(found) != line.reason):
+    try:
+        right = found.counts == line.counts and reason_of(found) == line.reason
+    except KeyError:  # the code is unknown, repeated, or the claim cannot be grouped
+        right = False
+    if not right:
         yield found.why
 
 

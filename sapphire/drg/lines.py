@@ -45,6 +45,7 @@ TABLE_LEVELS = ("MCC", "CC", "none")
 REASONS = (
     "decides the base DRG",
     "the definition asks for it",
+    "together with another code",
     "excluded by the principal diagnosis",
     "the patient died",
     "hospital-acquired",
