@@ -5,7 +5,7 @@ What is looked for is known to be true of the stay (its coder coded it), so a me
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import islice, product
@@ -24,6 +24,16 @@ DENIED = re.compile(
     re.IGNORECASE,
 )
 REFUTED = re.compile(r"^[^.;:\n]{0,20}\b(?:ruled out|excluded|unlikely|negative)\b", re.IGNORECASE)
+WINDOW = 12  # words
+_LINE = re.compile(r'[^\n.;"]+')
+_WORD = re.compile(r"[a-z0-9]+", re.IGNORECASE)
+_DELIMITS = re.compile(
+    r"\(.*?\)|\[.*?\]|\bwithout [^,]*|\b(?:initial|subsequent) encounter.*|\bnot elsewhere classified\b|\bnot specified as \w+"
+)
+_EMPTY = frozenset(
+    "a an and as at by due for from in is of on or other others specified the this to type unspecified with syndrome disease "  # noqa: SIM905
+    "closed approach encounter elsewhere identified".split()
+)
 _TAIL = re.compile(r",? (?:unspecified|not otherwise specified|initial encounter).*$", re.IGNORECASE)
 
 
@@ -47,10 +57,47 @@ def _mention(group: tuple[str, ...], text: str) -> str | None:
     """The first words of the text that name the codes and are not denied, on one line."""
     for pattern in _patterns(group):
         for found in pattern.finditer(text):
-            before, after = text[max(0, found.start() - 60) : found.start()], text[found.end() : found.end() + 40]
-            if not DENIED.search(before) and not REFUTED.search(after):
+            if not _denied(text, *found.span()):
                 return " ".join(found[0].split())
-    return None
+    spans = _any_order(_essence(group[0]), text) if len(group) == 1 else ()
+    return next((" ".join(text[start:end].split()) for start, end in spans if not _denied(text, start, end)), None)
+
+
+def _denied(text: str, start: int, end: int) -> bool:
+    return bool(DENIED.search(text[max(0, start - 60) : start]) or REFUTED.search(text[end : end + 40]))
+
+
+def _any_order(essence: frozenset[str], text: str) -> Iterator[tuple[int, int]]:
+    """The shortest stretches within a line, of no more than WINDOW words, that hold all these words in whatever order."""
+    if len(essence) < 2 or not all(stem in text.lower() for stem in (word[:4] for word in essence)):
+        return
+    for line in _LINE.finditer(text):
+        words = [(found[0].lower(), found.span()) for found in _WORD.finditer(text, *line.span())]
+        met = [next((word for word in essence if _alike(word, said)), None) for said, _ in words]
+        for first, word in enumerate(met):
+            missing = set(essence)
+            for last in range(first, min(first + WINDOW, len(words)) if word else first):
+                missing.discard(met[last])
+                if not missing:
+                    yield words[first][1][0], words[last][1][1]
+                    break
+
+
+@lru_cache(maxsize=50_000)
+def _essence(code: str) -> frozenset[str]:
+    """The words of the official title that a note would have to say: none of those that only delimit the code."""
+    title = (diagnosis_title(code) or procedure_title(code) or "").lower()
+    return frozenset(_WORD.findall(_DELIMITS.sub(" ", title))) - _EMPTY
+
+
+def _alike(official: str, said: str) -> bool:
+    """Equal, or one stem with different endings (alcohol, alcoholic; femur, femoral is not)."""
+    if official == said:
+        return True
+    common = next(
+        (i for i, (a, b) in enumerate(zip(official, said, strict=False)) if a != b), min(len(official), len(said))
+    )
+    return common >= 5 and common >= 0.65 * max(len(official), len(said))
 
 
 @lru_cache(maxsize=50_000)

@@ -88,3 +88,13 @@ def test_evidence_is_what_the_note_says_and_does_not_deny():
     assert found[("I10",)] == "HTN"
     assert found[("N179",)] == "AKI"
     assert ("J189",) not in found
+
+
+def test_evidence_takes_the_words_of_a_title_in_any_order_but_not_across_lines_or_quotes():
+    assert evidence(["A401"], "Dx: Group B streptococcal sepsis, treated")[0].quote == "Group B streptococcal sepsis"
+    assert evidence(["L89613"], "pressure ulcer, RIGHT HEEL, stage 3")[0].quote == "pressure ulcer, RIGHT HEEL, stage 3"
+    assert evidence(["A401"], "Group B. streptococcal sepsis") == []
+    assert evidence(["A401"], "Group B\nstreptococcal sepsis") == []
+    assert evidence(["A401"], 'Group B "streptococcal" sepsis') == []
+    assert evidence(["A401"], "no signs of group B streptococcal sepsis") == []
+    assert evidence(["I110"], "HTN")[0].quote == "HTN"  # combined of I10 and heart failure
