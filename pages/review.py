@@ -12,7 +12,7 @@ from sapphire.drg.codebook import codebook
 from sapphire.engines import Sampling
 from sapphire.models import default_model, installed
 from sapphire.quotes import quoted_spans
-from sapphire.reviewing import Case, history, mark, open_case, predictions, save_review, undo, withdraw
+from sapphire.reviewing import Case, as_stored, history, mark, open_case, predictions, save_review, undo, withdraw
 from sapphire.running import Run
 from sapphire.store import StoreError
 from sapphire.store.worklist import Filters
@@ -65,7 +65,8 @@ def attempt(action, *args) -> bool:
 
 
 def save_and_next(case: Case, after: str | None) -> None:
-    if attempt(save_review, bench.store, case, reader, case.form):
+    now = as_stored(bench.store, case, reader)
+    if attempt(save_review, bench.store, now, reader, now.form):
         st.toast(f"Saved: {case.note['note_id']}", icon=":material/check_circle:")
         go(after)
 
@@ -76,7 +77,7 @@ def skip(case: Case, after: str | None) -> None:
 
 
 def take_back(case: Case) -> None:
-    if attempt(undo, bench.store, case, reader):
+    if attempt(undo, bench.store, as_stored(bench.store, case, reader), reader):
         st.session_state["undone"] = st.session_state.get("undone", 0) + 1
 
 

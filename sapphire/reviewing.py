@@ -69,6 +69,20 @@ class Form:
     comment: str = ""
     decision: str | None = None
 
+    def judged(self, right: bool) -> "Form":
+        """This form with the DRG called right or wrong; the same word again takes it back."""
+        if right is self.drg_right:
+            return replace(self, drg_right=None, decision=None)
+        if right:
+            return replace(self, drg_right=True, decision=None, drg=None, error_category=None)
+        return replace(self, drg_right=False, decision=None)
+
+    def with_verdict(self, step: int, verdict: str | None) -> "Form":
+        """This form with another verdict on one step, counted from 0."""
+        verdicts = [*self.step_verdicts, *[None] * (step + 1 - len(self.step_verdicts))]
+        verdicts[step] = verdict
+        return replace(self, step_verdicts=tuple(verdicts))
+
     def missing(self) -> list[str]:
         """What still has to be said before this can be saved, in words for the reviewer."""
         undecided = self.decision in ("query", "escalate")
@@ -149,6 +163,12 @@ def open_case(store: Store, note_id: str, reviewer: str, prediction_id: str | No
         flagged=bool(marks and marks[-1] == "flagged"),
     )
     return with_form(case, form)
+
+
+def as_stored(store: Store, case: Case, profile: Profile) -> Case:
+    """The same case as it is now. A page acts on what it drew before; a quicker change may have been stored since."""
+    prediction_id = case.prediction["prediction_id"] if case.prediction else None
+    return open_case(store, case.note["note_id"], profile.name, prediction_id)
 
 
 def with_form(case: Case, form: Form) -> Case:

@@ -190,7 +190,7 @@ def test_step_verdicts_and_ratings_are_stored_as_they_are_chosen(home):
     controls["Step 2"].select("wrong").run()
     {each.label: each for each in at.segmented_control}["Accuracy"].select(4).run()
     draft = stored(home, "SELECT step_verdicts, accuracy FROM current_review")
-    assert draft == [{"step_verdicts": ["", "wrong", ""], "accuracy": 4}]
+    assert draft == [{"step_verdicts": ["", "wrong"], "accuracy": 4}]
 
 
 def test_a_note_is_never_markdown_or_html(home):

@@ -8,6 +8,7 @@ from sapphire.drg.codebook import codebook
 from sapphire.profiles import ROLES, Profile, facts, profiles, save_profile
 from sapphire.reviewing import (
     Form,
+    as_stored,
     history,
     mark,
     open_case,
@@ -106,6 +107,22 @@ def test_a_changed_mind_after_undo_has_its_own_way_back(store):
     assert case(store).form.comment == "a"
 
 
+def test_a_change_made_from_an_older_drawing_keeps_what_was_stored_since(store):
+    drawn = case(store)
+    draft(store, accuracy=4)
+    now = as_stored(store, drawn, ANA)
+    save_draft(store, now, ANA, replace(now.form, helpfulness=2))
+    assert (case(store).form.accuracy, case(store).form.helpfulness) == (4, 2)
+
+
+def test_judging_twice_takes_the_word_back_and_right_forgets_the_other_drg():
+    wrong = Form(drg_right=False, drg="291", error_category="base", decision="change")
+    assert wrong.judged(True) == Form(drg_right=True)
+    assert wrong.judged(False) == replace(wrong, drg_right=None, decision=None)
+    assert Form().judged(False) == Form(drg_right=False)
+    assert Form().with_verdict(2, "wrong").with_verdict(0, "right").step_verdicts == ("right", None, "wrong")
+
+
 @pytest.mark.parametrize(
     ("form", "asks"),
     [
@@ -162,7 +179,10 @@ def test_a_recorded_drg_is_the_gold_until_the_reviewer_says_otherwise(store):
 
 
 def test_a_recorded_drg_of_another_version_is_not_compared(store):
-    store.append("note", [stored_note("old", drg="291", drg_version="37"), stored_note("named", title="heart failure & shock with MCC")])
+    store.append(
+        "note",
+        [stored_note("old", drg="291", drg_version="37"), stored_note("named", title="heart failure & shock with MCC")],
+    )
     store.append("prediction", [stored_prediction("old"), stored_prediction("named")])
     assert case(store, "old").gold is None
     assert case(store, "named").gold.drg == "291"

@@ -1,5 +1,6 @@
 """The review of one prediction. Every choice is stored as a draft the moment it is made; the form shows what is stored."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import streamlit as st
@@ -7,7 +8,7 @@ import streamlit as st
 from pages.parts.text_box import text_box
 from sapphire.drg.codebook import ABBREVIATIONS, Drg, codebook, fold
 from sapphire.profiles import Profile
-from sapphire.reviewing import DECISIONS, ERROR_CATEGORIES, RUBRIC, VERDICTS, Case, Form, save_draft
+from sapphire.reviewing import DECISIONS, ERROR_CATEGORIES, RUBRIC, VERDICTS, Case, Form, as_stored, save_draft
 from sapphire.store import Store, StoreError
 
 VERDICT_ICONS = {
@@ -24,11 +25,11 @@ class ReviewForm:
         self._store, self.case, self._reader = store, case, reader
         self._slot = f"{case.note['seq']}_{(case.prediction or {}).get('prediction_id', '')}_{reader.name}"
 
-    def keep(self, **changes: object) -> None:
-        """Store the form with these changes as a draft; a failure is shown on the next drawing."""
-        form = replace(self.case.form, **changes)
+    def keep(self, change: Callable[[Form], Form]) -> None:
+        """Store the form as it is now, changed, as a draft; a failure is shown on the next drawing."""
         try:
-            save_draft(self._store, self.case, self._reader, form)
+            now = as_stored(self._store, self.case, self._reader)
+            save_draft(self._store, now, self._reader, change(now.form))
         except StoreError as error:
             st.session_state["review_error"] = str(error)
 
@@ -40,7 +41,7 @@ class ReviewForm:
             return
         # A long reasoning scrolls by itself, so that the review below it stays near.
         box = st.container(height=460 if len(steps) > 8 else "content", border=len(steps) > 8)
-        verdicts = list(self.case.form.step_verdicts) + [None] * (len(steps) - len(self.case.form.step_verdicts))
+        verdicts = list(self.case.form.step_verdicts) + [None] * len(steps)
         for i, step in enumerate(steps):
             number, words, verdict = box.columns([0.35, 6, 3], gap="small")
             number.markdown(f":gray[{i + 1}]")
@@ -48,7 +49,7 @@ class ReviewForm:
             with verdict:
                 self._choice(
                     st.segmented_control, f"Step {i + 1}", f"step{i}", VERDICTS, verdicts[i],
-                    lambda value, i=i: {"step_verdicts": (*verdicts[:i], value, *verdicts[i + 1 :])},
+                    lambda form, value, i=i: form.with_verdict(i, value),
                     format_func=VERDICT_ICONS.get, label_visibility="collapsed", help=None,
                 )  # fmt: skip
 
@@ -67,11 +68,11 @@ class ReviewForm:
         if form.drg_right is False:
             self._choice(
                 st.pills, "What went wrong", "error_category", list(ERROR_CATEGORIES), form.error_category,
-                lambda value: {"error_category": value}, format_func=ERROR_CATEGORIES.get,
+                lambda form, value: replace(form, error_category=value), format_func=ERROR_CATEGORIES.get,
             )  # fmt: skip
         self._choice(
             st.segmented_control, "Decision", "decision", list(DECISIONS), form.decision or _usual_decision(form),
-            lambda value: {"decision": value}, format_func=DECISIONS.get,
+            lambda form, value: replace(form, decision=value), format_func=DECISIONS.get,
             help="Query: the note leaves it open and the physician has to say. Escalate: the physician advisor decides.",
         )  # fmt: skip
         self._words(form)
@@ -88,15 +89,14 @@ class ReviewForm:
                     type="primary" if chosen else "secondary",
                     shortcut=key,
                     on_click=self.keep,
-                    kwargs={"drg_right": None if chosen else value, "decision": None}
-                    | ({} if value is False else {"drg": None, "error_category": None}),
+                    args=(lambda form, value=value: form.judged(value),),
                 )
 
     def _right_drg(self, form: Form) -> None:
         book = codebook(self.case.prediction["drg_version"])
         options = [drg for drg in book.drgs if not self.case.predicted or drg != self.case.predicted.drg]
         self._choice(
-            st.selectbox, "The right DRG", "drg", options, form.drg, lambda value: {"drg": value},
+            st.selectbox, "The right DRG", "drg", options, form.drg, lambda form, value: replace(form, drg=value),
             format_func=lambda drg: drg_label(book.version, drg), index=None, placeholder="Number, title or words: 291, heart failure mcc, CHF",
         )  # fmt: skip
 
@@ -104,7 +104,7 @@ class ReviewForm:
         question, scale = RUBRIC[name]
         rubric = "\n".join(f"- **{points}** {words}" for points, words in scale.items())
         self._choice(
-            st.segmented_control, name.capitalize(), name, list(scale), value, lambda chosen: {name: chosen},
+            st.segmented_control, name.capitalize(), name, list(scale), value, lambda form, chosen: replace(form, **{name: chosen}),
             help=f"{question}\n\n{rubric}",
         )  # fmt: skip
         st.caption(f"{value}: {scale[value]}" if value else question)
@@ -123,19 +123,25 @@ class ReviewForm:
         ):
             text_box(
                 label, getattr(form, name), slot=f"{self._slot}_{name}", epoch=epoch, key=f"text_{name}", rows=rows, placeholder=hint, kept=kept,
-                on_change=lambda text, name=name: self.keep(**{name: text}),
+                on_change=lambda text, name=name: self.keep(lambda form: replace(form, **{name: text})),
             )  # fmt: skip
             if name == "reasoning" and not form.reasoning and self.case.parsed and self.case.parsed.think:
                 st.button(
                     "Start from the model's reasoning", icon=":material/content_copy:", type="tertiary", key=f"copy_{self._slot}",
-                    on_click=self.keep, kwargs={"reasoning": self.case.parsed.think},
+                    on_click=self.keep, args=(lambda form: replace(form, reasoning=self.case.parsed.think),),
                 )  # fmt: skip
 
     def _choice(self, widget, label: str, name: str, options, value, change, **settings) -> None:
-        """A choice that shows `value` and stores `change(new value)`."""
+        """A choice that shows `value` and stores `change(form, new value)`."""
         key = f"{name}_{self._slot}"
         st.session_state[key] = value if value in options else None
-        widget(label, options, key=key, on_change=lambda: self.keep(**change(st.session_state[key])), **settings)
+        widget(
+            label,
+            options,
+            key=key,
+            on_change=lambda: self.keep(lambda form: change(form, st.session_state[key])),
+            **settings,
+        )
 
 
 def _usual_decision(form: Form) -> str | None:
