@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from data.corpus_check import all_plans, open_references
 from data.corpus_draw import deal
+from data.corpus_drawing import Pools
 from data.corpus_plan import Plan
-from data.corpus_stay import Pools, Stay, draw
+from data.corpus_stay import Stay, draw
 from data.corpus_tables import TablesError, load_tables
 from data.corpus_trace import Reasoner
 from data.corpus_write import Note, Writer

@@ -137,3 +137,7 @@ def joined(items: Sequence[Sequence[Segment]], comma: str = ", ", last: str = " 
             out.append(Segment(last if i == len(items) - 1 else comma))
         out += item
     return out
+
+
+def text_of(segments: Iterable[Segment]) -> str:
+    return "".join(segment.text for segment in segments)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
-from data.corpus_stay import Mention, Stay
+from data.corpus_drawing import Mention
+from data.corpus_stay import Stay
 from data.corpus_tables import Condition, Tables
 from data.corpus_write import Note
 from sapphire.drg import lines as grammar

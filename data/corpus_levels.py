@@ -1,0 +1,28 @@
+"""What a code weighs as a secondary diagnosis: by CMS's table, beside a principal diagnosis, after a death, hospital-acquired."""
+
+from functools import lru_cache
+
+from data.corpus_lookup import level
+from data.corpus_tables import Condition
+from sapphire.drg.grouper import Claim
+from sapphire.drg.rules import answer, facts
+
+LEVELS = ("none", "CC", "MCC")  # their positions are used as ranks
+
+
+def table_level(condition: Condition) -> int:
+    return max(LEVELS.index(level(code)) for code in condition.codings[0].codes)
+
+
+def is_hac(code: str) -> bool:
+    """Whether CMS leaves the code out of the DRG when it was not present on admission, whatever else was done."""
+    claim = Claim("R5381", (code,), age=50, sex="U", poa=("Y", "N"), hospital_status="NOT_EXEMPT")
+    return bool(facts(claim, answer(claim))[1].hac)
+
+
+@lru_cache(maxsize=500_000)
+def effective(pdx: str, code: str, status: int) -> str:
+    """CMS's level of a secondary code beside a principal diagnosis, "none" where excluded by it or by the patient's death."""
+    claim = Claim(pdx, (code,), age=50, sex="U", discharge_status=status, poa=("Y", "Y"), hospital_status="NOT_EXEMPT")
+    fact = facts(claim, answer(claim))[1]
+    return "none" if fact.excluded_by_pdx or fact.excluded_by_death else fact.level
