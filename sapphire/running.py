@@ -61,6 +61,7 @@ class Runner:
         self._wake = threading.Condition()
         self._engine: Engine | None = None
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def start(
         self, note_ids: Sequence[str], model: str, location: str, sampling: Sampling, author: str, urgent: bool = False
@@ -122,8 +123,14 @@ class Runner:
         return [r for r in rows if r["run_id"] not in active]
 
     def close(self) -> None:
+        """Stop after the note at work, at most some seconds from now, and free the model."""
         for run in self._runs.values():
             run.cancel.set()
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        if self._thread:
+            self._thread.join(timeout=10)
         if self._engine:
             self._engine.close()
             self._engine = None
@@ -141,6 +148,8 @@ class Runner:
         while True:
             with self._wake:
                 while not (run := self._next()):
+                    if self._closed:
+                        return
                     self._wake.wait()
             try:
                 self._step(run)
@@ -209,11 +218,11 @@ class Runner:
                 return [end.value]
 
     def _end(self, run: Run, state: str, message: str) -> None:
-        run.state, run.message, run.live, run.note_id = state, message, "", ""
         try:
             self._record(run, state, message=message)
         except StoreError as error:
-            run.message = f"{message} {error}".strip()
+            message = f"{message} {error}".strip()
+        run.message, run.live, run.note_id, run.state = message, "", "", state
 
     def _record(self, run: Run, kind: str, **fields: object) -> None:
         self._store.append(

@@ -58,10 +58,11 @@ class FileConnection:
         return self._served
 
     def close(self) -> None:
-        if self._served:
-            self._connection.execute(f"CALL quack_stop({literal(self._served)})")
-        self._connection.execute("CHECKPOINT")
-        self._connection.close()
+        with self._write_lock:
+            if self._served:
+                self._connection.execute(f"CALL quack_stop({literal(self._served)})")
+            self._connection.execute("CHECKPOINT")
+            self._connection.close()
 
 
 class QuackConnection:
