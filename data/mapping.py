@@ -80,14 +80,18 @@ class Matcher:
         for name in self._all_names():
             self._names.setdefault(name.phrase.words, []).append(name)
         self._keys = {words: " ".join(word for word, _ in words) for words in self._names}
-        self._decided: dict[str, str | None] = {}
+        self._decided: dict[str | Phrase, str | None] = {}
 
     def has_title(self, title: str) -> bool:
         """Whether the list has this title, but for case, commas, slashes and the spelling of W, W/O and &."""
         return _spelt(title) in self._by_title
 
     def decide(self, mapping: Mapping[str, str | None]) -> None:
-        """Take over what a person decided: description → title of the list, or None for an unmappable description."""
+        """Take over what a person decided: description → title of the list, or None for an unmappable description.
+
+        A description is known again by its spelling or, as DRG-LLaMA's file has PROC and CATH written out, by its words.
+        """
+        self._decided |= {phrase(raw): title for raw, title in mapping.items()}
         self._decided |= {_spelt(raw): title for raw, title in mapping.items()}
 
     def match(self, description: str, code: str | None = None) -> Match:
@@ -97,8 +101,9 @@ class Matcher:
         same = [by_title] if by_title else self._by_phrase.get(said, []) if said.words else []
         if len(same) == 1:
             return Match(raw, same[0], self.titles[same[0]], "exact", 1.0, (self._candidate(same[0], 1.0),))
-        if _spelt(description) in self._decided:
-            return self._mapped(raw, self._decided[_spelt(description)])
+        for key in (_spelt(description), said):
+            if key in self._decided:
+                return self._mapped(raw, self._decided[key])
         ranked = self._rank(said, code.strip().zfill(3) if code and code.strip() else None)
         candidates = tuple(self._candidate(drg, min(score, 0.999)) for drg, score in ranked[:3])
         if not candidates or candidates[0].score < NEAR:

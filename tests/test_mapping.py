@@ -267,6 +267,7 @@ def test_the_users_decisions_come_before_the_matcher(old, tmp_path):
         "FEVER OF UNKNOWN ORIGIN,FEVER\n"
         '"DISORDERS OF LIVER EXCEPT MALIG,CIRR,ALC HEPA W CC",NaN\n'
         "BONE MARROW TRANSPLANT,\n"
+        "OTHER VASC PROCEDURES WITH CATHETERIZATION WITH CC,OTHER VASCULAR PROCEDURES WITH CC\n"
     )
     matcher = Matcher(old.titles)
     matcher.decide(read_mapping(file, matcher))
@@ -276,6 +277,9 @@ def test_the_users_decisions_come_before_the_matcher(old, tmp_path):
     )
     assert matcher.match("Disorders of liver except malig, cirr, alc hepa with CC").status == "unmappable"
     assert matcher.match("BONE MARROW TRANSPLANT").status == "unmappable"
+    assert (
+        matcher.match("OTHER VASC PROC W CATH W CC").status == "mapped"
+    )  # as the tables write what the file writes out
     with pytest.raises(SourceError, match=r"mapping.csv, line 2: 'FEVER' is no title of the chosen version"):
         read_mapping(file, Matcher(version_titles("43.1")))
 
