@@ -23,6 +23,7 @@ from data.corpus_write import Note, Writer
 from sapphire.drg import lines as grammar
 from sapphire.drg.claims import Line, write
 from sapphire.drg.codebook import DEFAULT_VERSION
+from sapphire.drg.grouper import UNGROUPABLE
 
 DEV_SHARE = 0.04
 CHUNK = 100  # cases a worker makes at a time
@@ -52,7 +53,7 @@ def recipe(cases: int, seed: int, test_share: float) -> Recipe:
             f"The knowledge tables name {len(missing)} records that do not exist ({', '.join(sorted(missing)[:6])}"
             f"{', …' if len(missing) > 6 else ''}): write them or drop the names; `python -m data.corpus_tables` lists who names them."
         )
-    plans = tuple(all_plans(tables))
+    plans = tuple(plan for plan in all_plans(tables) if plan.drg not in UNGROUPABLE)
     return Recipe(seed, test_share, plans, tuple(deal(plans, cases, seed)))
 
 

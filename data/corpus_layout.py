@@ -6,6 +6,7 @@ from data.corpus_frames import Segment, choose, fill, joined, sentences, text_of
 from data.corpus_page import Page
 
 LENGTHS = (80, 80, 90, 110, 140, 180, 240, 320, 400)  # words that a writer likes to reach
+ADULT = 18  # years
 COPIED = 0.12  # share of notes in which something is copied forward
 BARE = Segment("")  # before a line that is no item of the list
 
@@ -57,7 +58,9 @@ def _section(page: Page, head: str, what: str, elsewhere: set[str], places: Mapp
             return [Segment(page.rng.choice(places[page.stay.disposition]))]
         case "advice" | "medicines" | "exam" if died:
             return []
-    frames = page.frames.fillers["deceased" if what == "condition" and died else what]
+    child = f"child_{what}"
+    suited = child if page.stay.age < ADULT and child in page.frames.fillers else what
+    frames = page.frames.fillers["deceased" if what == "condition" and died else suited]
     return fill(page.rng, choose(page.rng, frames, {}), {}, page.slots["given"])
 
 
@@ -92,8 +95,10 @@ def _add_noise(page: Page, paragraphs: list[list[Sentence]]) -> None:
     written = text_of(segment for paragraph in paragraphs for sentence in paragraph for segment in sentence)
     count = len(written.split())
     free = page.values.free((item.code for item in page.stay.coded), written)
-    most = len(paragraphs) + (10 if page.thorough else 6)
-    while (wanted > 0 or count < least) and len(page.said) < most and (noise := page.noise(free)):
+    most = 10 if page.thorough else 6
+    while (count < LENGTHS[0] or ((wanted > 0 or count < least) and len(page.said) < most)) and (
+        noise := page.noise(free)
+    ):
         at = page.rng.randint(1, len(paragraphs) - 1) if len(paragraphs) > 1 else 0
         if page.style.lines:
             paragraphs.insert(at, [[BARE, *noise]])

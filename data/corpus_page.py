@@ -112,7 +112,7 @@ class Page:
         holes = {"it": self.it(mention)}
         if isinstance(record, Condition):
             told = any(character.isdigit() for character in holes["it"][0].text)  # numbers of its own
-            if record.findings and self.rng.random() < (0.15 if told else 0.85):
+            if record.findings and self.rng.random() < (0.05 if told else 0.85):
                 holes["finding"] = [self.phrase(record.findings.of(split), mention)]
                 holes["findings"] = self._several(record.findings.of(split), mention, findings)
             if record.care and self.rng.random() < (0.95 if self.thorough else 0.7):
@@ -247,6 +247,8 @@ class Page:
         if values := self.values.values(self.rng, free):
             holes["labs"] = [Segment(values)]
         block = "noise_died" if self.stay.disposition == "died" else "noise"
+        if block == "noise" and self.stay.age < 18 and not self.frames.own(self.style.name, "noise"):
+            block = "noise_child"
         frames = [f for f in self.frames.of(self.style.name, block) if f.text not in self.said]
         frames = [f for f in frames if holes or "{labs}" not in f.text]
         if not frames:
