@@ -236,3 +236,24 @@ def test_damaged_folders(folder, tmp_path):
     (tmp_path / "mute" / "chat_template.jinja").unlink()
     with pytest.raises(EngineError, match="no chat template"):
         load(tmp_path / "mute")
+
+
+def test_both_engines_see_the_same_in_the_same_weights(smollm2, tmp_path):
+    """SmolLM2's weights, read from its GGUF file by transformers: the odds of next tokens are llama.cpp's, but for its
+    rounding of activations."""
+    pytest.importorskip("gguf")
+    from bench.engine import convert
+    from sapphire.engines.backend import Watch
+    from sapphire.prompts import messages
+
+    convert(next(smollm2.glob("*.gguf")), str(tmp_path))
+    odds = []
+    for place in (smollm2, tmp_path):
+        engine = load(place)
+        backend = engine._backend
+        context, _ = backend.prompt(messages(NOTE), 100, True)
+        tokens = [backend.vocabulary[text] for text in ("The", "Based", " the", "I", "D")]
+        odds.append(backend.odds([*context, *backend.encode("<think>")], tokens, Watch(60, None)))
+        engine.close()
+    assert list(odds[0].values()) == pytest.approx(list(odds[1].values()), abs=0.1)
+    assert max(odds[0], key=odds[0].get) == max(odds[1], key=odds[1].get)
