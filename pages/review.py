@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.parts.model_choice import MISSING, chosen_model, models
 from pages.parts.note_view import note_view
 from pages.parts.plain import plain
 from pages.parts.prediction_view import live_view, prediction_view
@@ -10,7 +11,6 @@ from pages.parts.reward_view import reward_view
 from pages.parts.session import profile, start_page
 from sapphire.drg.codebook import codebook
 from sapphire.engines import Sampling
-from sapphire.models import default_model, installed
 from sapphire.quotes import quoted_spans
 from sapphire.reviewing import Case, as_stored, history, mark, open_case, predictions, save_review, undo, withdraw
 from sapphire.running import Run
@@ -183,13 +183,13 @@ def unread_side(case: Case, run: Run | None) -> None:
 
 
 def predict_button(case: Case, label: str, kind: str) -> None:
-    cards = installed()
-    name = st.session_state.get("run_model", default_model().name)
-    card = next((card for card in cards if card.name == name), cards[0])
-    if st.button(label, icon=":material/play_arrow:", type=kind, help=f"With {card.name}"):
-        run = bench.runner.start([case.note["note_id"]], card.name, card.location, Sampling(), reader.name, urgent=True)
-        st.session_state["case_run"] = run.run_id
-        st.rerun()
+    card = chosen_model()
+    if card is None:
+        st.caption(f":material/warning: {MISSING}")
+    elif st.button(label, icon=":material/play_arrow:", type=kind, help=f"With {card.name}"):
+        notes = [case.note["note_id"]]
+        if attempt(bench.runner.start, notes, card.name, card.location, Sampling(), reader.name, True):
+            st.rerun()
 
 
 def gate(case: Case) -> None:
@@ -222,7 +222,7 @@ def gate(case: Case) -> None:
 
 def model_side(case: Case) -> None:
     form = ReviewForm(bench.store, case, reader)
-    card = next((card for card in installed() if card.name == case.prediction["model"]), None)
+    card = next((card for card in models() if card.name == case.prediction["model"]), None)
     prediction_view(case, reader.role, card.note if card and not card.tuned else "")
     if case.prior_drg:
         st.caption(f":material/psychology: Your own DRG before seeing this: **{case.prior_drg}**")

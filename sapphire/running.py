@@ -108,19 +108,22 @@ class Runner:
 
     def unfinished(self) -> list[dict]:
         """Runs of the database that did not end and are not at work here: run_id, model, recorded_at, left, total, author."""
-        rows = self._store.read(
+        active = {run.run_id for run in self._runs.values() if run.active}
+        open_runs = self._store.read(
             """
-            WITH begun AS (SELECT * FROM run_event WHERE kind = 'started'),
-            last AS (SELECT run_id, arg_max(kind, seq) AS kind FROM run_event GROUP BY run_id),
-            done AS (SELECT run_id, count(DISTINCT note_id) AS n FROM prediction GROUP BY run_id)
-            SELECT b.run_id, b.model, b.recorded_at, b.author, len(b.note_ids) AS total,
-                len(b.note_ids) - coalesce(d.n, 0) AS "left", l.kind
-            FROM begun b JOIN last l USING (run_id) LEFT JOIN done d USING (run_id)
-            WHERE l.kind NOT IN ('finished') AND len(b.note_ids) > coalesce(d.n, 0) ORDER BY b.seq DESC
+            SELECT arg_min(run_id, seq) AS run_id, arg_min(model, seq) AS model, min(recorded_at) AS recorded_at,
+                arg_min(author, seq) AS author, arg_min(len(note_ids), seq) AS total
+            FROM run_event GROUP BY run_event.run_id HAVING arg_max(kind, seq) <> 'finished' ORDER BY min(seq) DESC
             """
         )
-        active = {run.run_id for run in self._runs.values() if run.active}
-        return [r for r in rows if r["run_id"] not in active]
+        return [run | {"left": left} for run in open_runs if run["run_id"] not in active and (left := self._left(run))]
+
+    def _left(self, run: dict) -> int:
+        # Counted only for the few runs that did not end: the table of predictions may be long.
+        done = self._store.read(
+            "SELECT count(DISTINCT note_id) AS n FROM prediction WHERE run_id = $run", run=run["run_id"]
+        )
+        return run["total"] - done[0]["n"]
 
     def close(self) -> None:
         """Stop after the note at work, at most some seconds from now, and free the model."""

@@ -65,9 +65,11 @@ def test_a_withdrawn_import_leaves_the_worklist_and_can_come_again(store, tmp_pa
     worklist = Worklist(store)
     assert worklist.count(Filters()) == 1
     withdraw_import(store, report.import_id, "ana")
+    worklist.refresh()
     assert worklist.count(Filters()) == 0
     assert [row["withdrawn"] for row in imports(store)] == [True]
     assert import_files(store, [path], "bo").notes == 1
+    worklist.refresh()
     assert worklist.count(Filters()) == 1
 
 

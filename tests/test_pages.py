@@ -263,6 +263,19 @@ def test_an_export_counts_writes_and_lists_the_round(home):
     assert (home / "exports" / "round-0001" / "sft.jsonl").read_text().count("\n") == 1
 
 
+def test_without_a_model_the_pages_say_how_to_get_one_and_reviewing_goes_on(home):
+    for model in (home / "models").iterdir():
+        model.unlink()
+    one_case(home)
+    st.cache_data.clear()
+    assert "No model is installed here." in words(app())
+    at = review(home)
+    button(at, "Right").click().run()
+    button(at, "Save and next").click().run()
+    assert len(stored(home, "SELECT * FROM saved_review")) == 1
+    st.cache_data.clear()
+
+
 def test_a_database_that_cannot_be_opened_is_a_sentence_and_the_app_goes_on(home):
     (home / "sapphire.duckdb").write_bytes(b"this is no database" * 1000)
     at = app()

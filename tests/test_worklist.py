@@ -60,6 +60,7 @@ def review(i: int, kind: str, **more) -> dict:
 
 
 def states(worklist: Worklist) -> dict[str, str]:
+    worklist.refresh()
     return {row["note_id"]: row["state"] for row in worklist.page(Filters(), 100)}
 
 
@@ -84,6 +85,7 @@ def test_every_event_moves_its_case_to_its_state(store):
 def test_a_failed_note_says_why_and_a_later_answer_replaces_it(store):
     worklist = Worklist(store)
     store.append("prediction", [prediction(2, error="The note is too long.", drg=None)])
+    worklist.refresh()
     row = worklist.page(Filters(states=("failed",)), 5)[0]
     assert (row["note_id"], row["error"]) == ("note-2", "The note is too long.")
     store.append("prediction", [prediction(2, prediction_id="again")])
@@ -92,13 +94,13 @@ def test_a_failed_note_says_why_and_a_later_answer_replaces_it(store):
 
 def test_the_copy_equals_the_view(store):
     worklist = Worklist(store)
-    worklist.refresh()
     store.append("prediction", [prediction(i) for i in range(7)])
     store.append(
         "review_event", [review(3, "saved", decision="accept", drg="291"), review(4, "flagged"), review(5, "draft")]
     )
     store.append("review_event", [review(4, "unflagged"), review(6, "flagged")])
     store.append("import_event", [{"import_id": "second", "kind": "withdrawn"}])
+    worklist.refresh()
     view = store.read("SELECT * FROM case_state ORDER BY note_seq")
     assert worklist.page(Filters(), 100) == view
     assert len(view) == 8
@@ -118,6 +120,7 @@ def test_filters_narrow_and_search_reads_the_text(store):
         ],
     )
     store.append("review_event", [review(2, "flagged")])
+    worklist.refresh()
     found = lambda **filters: [row["note_id"] for row in worklist.page(Filters(**filters), 100)]  # noqa: E731
     assert found(search="chf") == [f"note-{i}" for i in (1, 3, 5, 7, 9)]
     assert found(search="exacerbation chf") == found(search="chf")
@@ -135,6 +138,7 @@ def test_filters_narrow_and_search_reads_the_text(store):
 def test_pages_and_neighbours_follow_one_order(store, order):
     worklist = Worklist(store)
     store.append("prediction", [prediction(i) for i in (0, 3, 6)])
+    worklist.refresh()
     filters = Filters(order=order)
     whole = [row["note_id"] for row in worklist.page(filters, 100)]
     paged = [row["note_id"] for start in range(0, 10, 3) for row in worklist.page(filters, 3, start)]
@@ -149,5 +153,6 @@ def test_pages_and_neighbours_follow_one_order(store, order):
 def test_least_confident_comes_first_and_unpredicted_last(store):
     worklist = Worklist(store)
     store.append("prediction", [prediction(i, confidence=c) for i, c in ((1, 0.9), (2, 0.2), (3, None))])
+    worklist.refresh()
     order = worklist.note_ids(Filters(order="least confident first"))
     assert order[:2] == ["note-2", "note-1"]

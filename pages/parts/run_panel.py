@@ -2,8 +2,9 @@
 
 import streamlit as st
 
+from pages.parts.model_choice import MISSING, chosen_model, models
+from pages.parts.plain import plain
 from sapphire.engines import Sampling
-from sapphire.models import default_model, installed
 from sapphire.profiles import Profile
 from sapphire.running import Run
 from sapphire.store import StoreError
@@ -29,6 +30,10 @@ def run_panel(bench: Workbench, reader: Profile, filters: Filters, ticked: list[
 
 
 def _start(bench: Workbench, reader: Profile, filters: Filters, ticked: list[str]) -> None:
+    card = chosen_model()
+    if card is None:
+        st.caption(f":material/warning: {MISSING}")
+        return
     pending = bench.worklist.counts()["new"]
     label = f"Run the model on {len(ticked)} selected" if ticked else f"Run the model on all {pending:,} pending"
     if st.button(
@@ -38,25 +43,19 @@ def _start(bench: Workbench, reader: Profile, filters: Filters, ticked: list[str
         disabled=not (ticked or pending),
         help="Tick rows to run only those; a run goes on while you review.",
     ):
-        chosen = next(
-            card for card in installed() if card.name == st.session_state.get("run_model", default_model().name)
-        )
         notes = ticked or bench.worklist.note_ids(Filters(states=("new",), order=filters.order))
-        sampling = Sampling(
-            n=st.session_state.get("run_samples", 1),
-            temperature=0.0 if st.session_state.get("run_samples", 1) == 1 else 0.6,
-            top_p=0.95,
-        )
+        samples = st.session_state.get("run_samples", 1)
+        sampling = Sampling(n=samples, temperature=0.0 if samples == 1 else 0.6, top_p=0.95)
         try:
-            bench.runner.start(notes, chosen.name, chosen.location, sampling, reader.name)
+            bench.runner.start(notes, card.name, card.location, sampling, reader.name)
         except StoreError as error:
             st.error(str(error))
         else:
             st.rerun()
     with st.popover("Model", icon=":material/tune:"):
-        cards = installed()
-        st.selectbox("Model", [card.name for card in cards], key="run_model", persist_state="session")
-        st.caption(next(card.note for card in cards if card.name == st.session_state["run_model"]))
+        names = [each.name for each in models()]
+        st.selectbox("Model", names, index=names.index(card.name), key="run_model", persist_state="session")
+        st.caption(plain(card.note))
         st.select_slider(
             "Answers for each note",
             [1, 4, 8],

@@ -34,7 +34,9 @@ def start_page() -> Workbench:
 
         PagesManager.uses_pages_directory = False
         st.rerun()
-    return open_bench()
+    bench = open_bench()
+    bench.worklist.refresh()
+    return bench
 
 
 def profile() -> Profile:

@@ -6,6 +6,7 @@ it touched are read again, so that 300,000 stored notes cost a rerun no more tha
 
 import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import duckdb
@@ -14,8 +15,8 @@ from sapphire.store.connections import Row, rows
 from sapphire.store.database import Store
 from sapphire.store.literals import literal
 
+KEPT_ANSWERS = 500
 STATES = ("new", "failed", "predicted", "skipped", "in review", "queried", "escalated", "reviewed")
-PENDING = ("predicted", "in review", "skipped")
 
 # What the worklist sorts by; the note's own order settles ties so that paging is stable.
 ORDERS = {
@@ -57,20 +58,26 @@ class Filters:
 
 
 class Worklist:
-    """Pages, counts and neighbours of the cases of `store`. Safe to share between threads."""
+    """Pages, counts and neighbours of the cases of `store`, as of the last `refresh`. Safe to share between threads.
+
+    What was asked once is not asked again until the log has moved on: most reruns of a page change nothing.
+    """
 
     def __init__(self, store: Store):
         self._store = store
         self._lock = threading.Lock()
         self._copy = duckdb.connect()
         self._seq = -1
+        self._answers: dict[tuple[str, str], list[Row]] = {}
+        self.refresh()
 
     def refresh(self) -> int:
         """Follow the log to its end; returns the sequence number reached, the copy's revision."""
         with self._lock:
-            last = self._store.read("SELECT coalesce(max(seq), 0) AS seq FROM touched_note")[0]["seq"]
+            last = self._store.read("SELECT seq FROM log_end")[0]["seq"]
             if self._seq < 0:
                 self._load()
+                self._answers = {}
             elif last > self._seq:
                 touched = [
                     row["note_id"]
@@ -79,6 +86,7 @@ class Worklist:
                     )
                 ]
                 self._replace(touched)
+                self._answers = {}
             self._seq = last
             return last
 
@@ -124,7 +132,6 @@ class Worklist:
         return (rows[0]["before"], rows[0]["after"]) if rows else (None, None)
 
     def _where(self, filters: Filters) -> tuple[str, dict[str, object]]:
-        self.refresh()
         where, params = filters.where()
         if not filters.search.strip():
             return where, params
@@ -134,11 +141,9 @@ class Worklist:
             for column in ("note_id", "predicted_drg", "predicted_title", "gold_drg", "reviewed_drg")
         )
         # The text itself is only in the file; it is searched there, and only when someone searches.
-        found = self._store.read(
-            "SELECT note_id FROM current_note WHERE "
-            + " AND ".join(f"contains(lower(text), $word{i})" for i in range(len(words))),
-            **{f"word{i}": word.lower() for i, word in enumerate(words)},
-        )
+        every = " AND ".join(f"contains(lower(text), $word{i})" for i in range(len(words)))
+        asked = {f"word{i}": word.lower() for i, word in enumerate(words)}
+        found = self._once(f"SELECT note_id FROM current_note WHERE {every}", asked, self._store_rows)
         params |= {"phrase": f"%{filters.search.strip()}%", "found": [row["note_id"] for row in found]}
         return f"{where} AND ({short} OR note_id IN (SELECT unnest($found::VARCHAR[])))", params
 
@@ -167,6 +172,20 @@ class Worklist:
             cursor.unregister("batch")
 
     def _read(self, sql: str, params: dict[str, object]) -> list[Row]:
-        self.refresh()
+        return self._once(sql, params, self._copy_rows)
+
+    def _copy_rows(self, sql: str, params: dict[str, object]) -> list[Row]:
         with contextlib.closing(self._copy.cursor()) as cursor:
             return rows(cursor.execute(sql, params))
+
+    def _store_rows(self, sql: str, params: dict[str, object]) -> list[Row]:
+        return self._store.read(sql, **params)
+
+    def _once(self, sql: str, params: dict[str, object], ask: Callable[..., list[Row]]) -> list[Row]:
+        answers = self._answers
+        asked = (sql, repr(params))
+        if asked not in answers:
+            if len(answers) >= KEPT_ANSWERS:
+                answers.clear()
+            answers[asked] = ask(sql, params)
+        return answers[asked]

@@ -126,6 +126,13 @@ LEFT JOIN saved s USING (note_id)
 LEFT JOIN drafts d USING (note_id)
 LEFT JOIN marks m USING (note_id);
 
+-- The newest event of those that move a case.
+CREATE VIEW log_end AS
+SELECT coalesce(max(seq), 0) AS seq FROM (
+    SELECT max(seq) AS seq FROM note UNION ALL SELECT max(seq) FROM prediction
+    UNION ALL SELECT max(seq) FROM review_event UNION ALL SELECT max(seq) FROM import_event
+);
+
 -- Which cases an event touches: the worklist's copy follows this log.
 CREATE VIEW touched_note AS
 SELECT seq, note_id FROM note
