@@ -87,7 +87,9 @@ def subsets(train: Sequence[Labelled], seed: int = SEED) -> dict[str, list]:
     cold = draw(common, COLD_START_SHARE, f"{seed} cold start")
     rest = [case for case in common if case.note_id not in cold]
     small = draw(rest, SMALL_SHARE, f"{seed} small")
-    return columns | {name: [case.note_id in ids for case in train] for name, ids in (("cold_start", cold), ("drg_small", small))}
+    return columns | {
+        name: [case.note_id in ids for case in train] for name, ids in (("cold_start", cold), ("drg_small", small))
+    }
 
 
 def draw(cases: Sequence[Labelled], share: float, purpose: str) -> set[str]:
