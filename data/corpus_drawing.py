@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from data.corpus_levels import LEVELS, effective, is_hac, table_level
+from data.corpus_levels import LEVELS, is_hac, rank_beside, table_level
 from data.corpus_plan import Plan, fits, procedure_ids
 from data.corpus_rules import Coded, code_as_a_coder
-from data.corpus_tables import DISPOSITIONS, SETTINGS, Coding, Condition, Procedure, Tables
+from data.corpus_tables import DISPOSITIONS, Coding, Condition, Procedure, Tables
 from sapphire.drg.grouper import Claim
 
 MOST = 7  # conditions of a stay, the principal among them, before what must be added
@@ -41,11 +41,7 @@ class Pools:
         everything = list(tables.conditions.values())
         self.tables = tables
         self.chances = {name: float(share) for name, share in tables.style["traps"].items()}
-        self.general = {
-            setting: [c for c in everything if c.chance and setting in c.pool]
-            for setting in SETTINGS
-            if setting != "none"
-        } | {"none": []}
+        self._everything, self._general = everything, {}
         self.past = {
             "history": [c for c in everything if c.history],
             "family history": [c for c in everything if c.family],
@@ -55,6 +51,13 @@ class Pools:
             c for c in everything if c.kind == "secondary" and any(map(is_hac, c.codings[0].codes))
         ]
         self.grave = [c for c in everything if c.kind == "secondary" and c.level == "MCC"]
+
+    def general_at(self, setting: str, age: int) -> list[tuple[Condition, float]]:
+        """The comorbidities that anyone of this setting and age may have, with their chances."""
+        if (setting, age) not in self._general:
+            found = [(c, c.chance_at(age)) for c in self._everything if setting in c.pool and setting != "none"]
+            self._general[setting, age] = [(c, chance) for c, chance in found if chance > 0]
+        return self._general[setting, age]
 
 
 class Drawing:
@@ -112,8 +115,7 @@ class Drawing:
 
     def _level(self, condition: Condition) -> int:
         """The highest level among the record's codes that would count beside this principal diagnosis."""
-        status = DISPOSITIONS[self.disposition]
-        return max(LEVELS.index(effective(self.coding.codes[0], code, status)) for code in condition.codings[0].codes)
+        return rank_beside(self.coding.codes[0], condition.codings[0].codes, self.disposition == "died")
 
     def _take(self, condition: Condition, role: str = "secondary", late: bool = False) -> None:
         late = late or (role == "secondary" and self.rng.random() < condition.onset)
@@ -141,19 +143,19 @@ class Drawing:
         for condition, share in likely:
             if rng.random() < share and self._fits(condition) and (share >= 1 or self._level(condition) <= target):
                 self._take(condition)
-        general = self.pools.general[self.record.pool[0]]
-        background = [condition for condition in general if rng.random() < condition.chance_at(self.age)]
+        general = self.pools.general_at(self.record.pool[0], self.age)
+        background = [condition for condition, chance in general if rng.random() < chance]
         rng.shuffle(background)
         for condition in background:
             if len(self.chosen) < MOST and self._welcome(condition) and self._level(condition) <= target:
                 self._take(condition)
         if target and all(self._level(condition) < target for condition in self.chosen[1:]):
-            weights = [(c, share) for c, share in likely if self._fits(c) and self._level(c) == target]
-            weights += [(c, c.chance_at(self.age)) for c in general if self._welcome(c) and self._level(c) == target]
-            if any(weight for _, weight in weights):
+            weights = [(c, share) for c, share in likely if self._level(c) == target and self._fits(c)]
+            weights += [(c, chance) for c, chance in general if self._level(c) == target and self._welcome(c)]
+            if weights:
                 self._take(_weighted(rng, weights))
 
-        self._without_weight([c for c, _ in likely] + general)
+        self._without_weight([c for c, _ in (*likely, *general)])
 
     def _without_weight(self, choices: list[Condition]) -> None:
         """Traps: a CC or MCC that does not count beside this principal diagnosis, because the patient died, or because it was

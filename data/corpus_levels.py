@@ -5,8 +5,9 @@ from functools import lru_cache
 from data.corpus_lookup import level
 from data.corpus_tables import Condition
 from sapphire.drg.grouper import Claim
-from sapphire.drg.rules import answer, facts
+from sapphire.drg.rules import DIED, answer, facts
 
+HOME = 1
 LEVELS = ("none", "CC", "MCC")  # their positions are used as ranks
 
 
@@ -21,8 +22,14 @@ def is_hac(code: str) -> bool:
 
 
 @lru_cache(maxsize=500_000)
-def effective(pdx: str, code: str, status: int) -> str:
+def rank_beside(pdx: str, codes: tuple[str, ...], died: bool) -> int:
+    """The highest rank among codes that stand together, as they count beside this principal diagnosis."""
+    return max(LEVELS.index(effective(pdx, code, died)) if level(code) != "none" else 0 for code in codes)
+
+
+def effective(pdx: str, code: str, died: bool) -> str:
     """CMS's level of a secondary code beside a principal diagnosis, "none" where excluded by it or by the patient's death."""
+    status = DIED if died else HOME
     claim = Claim(pdx, (code,), age=50, sex="U", discharge_status=status, poa=("Y", "Y"), hospital_status="NOT_EXEMPT")
     fact = facts(claim, answer(claim))[1]
     return "none" if fact.excluded_by_pdx or fact.excluded_by_death else fact.level
