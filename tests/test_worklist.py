@@ -82,6 +82,15 @@ def test_every_event_moves_its_case_to_its_state(store):
         assert states(worklist)["note-1"] == expected, (event, expected)
 
 
+def test_events_that_move_no_case_are_passed_over(store):
+    worklist = Worklist(store)
+    store.append("review_event", [review(1, "opened"), review(1, "revealed")])
+    store.append("import_event", [{"import_id": "third", "kind": "started"}])
+    before = worklist.page(Filters(), 100)
+    worklist.refresh()
+    assert worklist.page(Filters(), 100) == before
+
+
 def test_a_failed_note_says_why_and_a_later_answer_replaces_it(store):
     worklist = Worklist(store)
     store.append("prediction", [prediction(2, error="The note is too long.", drg=None)])

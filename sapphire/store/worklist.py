@@ -85,8 +85,9 @@ class Worklist:
                         "SELECT DISTINCT note_id FROM touched_note WHERE seq > $seq", seq=self._seq
                     )
                 ]
-                self._replace(touched)
-                self._answers = {}
+                if touched:
+                    self._replace(touched)
+                    self._answers = {}
             self._seq = last
             return last
 
