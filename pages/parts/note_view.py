@@ -21,11 +21,11 @@ _CSS = """
 .sapphire-note mark { color: inherit; background: color-mix(in srgb, var(--st-primary-color) 24%, transparent); border-radius: .2rem; }
 .sapphire-note mark.found { background: color-mix(in srgb, #e8a800 55%, transparent); }
 .sapphire-note mark.now { outline: 2px solid #e8a800; }
-/* The bar of the case stays at the top. */
-.st-key-case_bar { position: sticky; top: 2.9rem; z-index: 50; background: var(--st-background-color); padding: .5rem 0; }
-/* The note stays in view while the review beside it scrolls. */
-[data-testid="stColumn"]:has(.sapphire-note) > div { position: sticky; top: 6.6rem; }
-@media (max-width: 900px) { .sapphire-note .text { height: 60vh; } [data-testid="stColumn"]:has(.sapphire-note) > div { position: static; } }
+/* The bar of the case stays at the top, and the note in view, while the review beside it scrolls. */
+[data-testid="stLayoutWrapper"]:has(> .st-key-case_bar) { position: sticky; top: 2.4rem; z-index: 50;
+  background: var(--sapphire-page); padding: .4rem 0; }
+.st-key-note_view { position: sticky !important; top: 6.4rem !important; }
+@media (max-width: 900px) { .sapphire-note .text { height: 60vh; } .st-key-note_view { position: static !important; } }
 """
 
 _HTML = """<div class="sapphire-note"><div class="bar"><span class="what"></span>
@@ -77,6 +77,8 @@ function find(root, words) {
 }
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".sapphire-note")
+  // The bar lies outside this component, where the theme's variables are not known.
+  document.documentElement.style.setProperty("--sapphire-page", getComputedStyle(root).getPropertyValue("--st-background-color"))
   const state = seen.get(root) || { text: null, found: [], at: -1 }
   seen.set(root, state)
   const what = root.querySelector(".what"), jump = root.querySelector(".jump"), input = root.querySelector("input"), hits = root.querySelector(".hits")
