@@ -14,7 +14,7 @@ _CSS = """
 .sapphire-note .bar button { font: inherit; color: var(--st-link-color); background: none; border: 0; cursor: pointer; padding: .2rem; white-space: nowrap; }
 .sapphire-note .bar .hits { opacity: .75; }
 .sapphire-note .bar .hits:empty { display: none; }
-.sapphire-note .text { overflow: auto; padding: .9rem 1.1rem 1.4rem; white-space: pre-wrap; overflow-wrap: anywhere; height: calc(100vh - 13rem); min-height: 22rem; }
+.sapphire-note .text { overflow: auto; padding: .9rem 1.1rem 1.4rem; white-space: pre-wrap; overflow-wrap: anywhere; height: calc(100vh - 16.5rem); min-height: 22rem; }
 .sapphire-note .text:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: -2px; }
 .sapphire-note .course { display: block; border-left: 3px solid var(--st-primary-color); padding-left: .8rem; margin: .2rem 0; }
 .sapphire-note .aside { opacity: .66; }
@@ -22,9 +22,9 @@ _CSS = """
 .sapphire-note mark.found { background: color-mix(in srgb, #e8a800 55%, transparent); }
 .sapphire-note mark.now { outline: 2px solid #e8a800; }
 /* The bar of the case stays at the top, and the note in view, while the review beside it scrolls. */
-[data-testid="stLayoutWrapper"]:has(> .st-key-case_bar) { position: sticky; top: 2.4rem; z-index: 50;
-  background: var(--sapphire-page); padding: .4rem 0; }
-.st-key-note_view { position: sticky !important; top: 6.4rem !important; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-case_bar) { position: sticky; top: 0; z-index: 50;
+  background: var(--sapphire-page); margin-top: -2.2rem; padding: 2.2rem 0 .4rem; }
+.st-key-note_view { position: sticky !important; top: 6.2rem !important; }
 @media (max-width: 900px) { .sapphire-note .text { height: 60vh; } .st-key-note_view { position: static !important; } }
 """
 
