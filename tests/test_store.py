@@ -172,6 +172,24 @@ def test_a_truncated_database_says_that_it_is_damaged(path):
         open_store(path)
 
 
+def test_a_long_log_left_by_a_killed_process_is_replayed(path):
+    code = """
+        import os, signal, sys
+        from sapphire.store import open_store
+        store = open_store(sys.argv[1])
+        store.append("note", [
+            {"import_id": "i", "note_id": str(i), "text": f"{i} words " * 1000, "text_hash": "h", "words": 1, "snippet": "", "credentialed": False}
+            for i in range(900)])
+        print(os.path.getsize(sys.argv[1] + ".wal"), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    assert int(run(code, str(path)).stdout) > 5_000_000
+    store = open_store(path)
+    assert store.read("SELECT count(*) AS n FROM note") == [{"n": 900}]
+    store.close()
+    open_store(path).close()
+
+
 def test_a_newer_schema_is_refused(path):
     open_store(path).close()
     with duckdb.connect(str(path)) as connection:

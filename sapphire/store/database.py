@@ -150,13 +150,17 @@ def _reach(uri: str, token: str) -> Store:
 def _open_file(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # What is replayed from a log may lie beyond the end of the file until the next checkpoint.
+        replayed = path.with_name(path.name + ".wal").exists()
         connection = duckdb.connect(str(path))
         path.chmod(0o600)
     except (duckdb.Error, OSError) as error:
         raise StoreError(_why_not(path, error)) from error
     try:
         _migrate(path, connection)
-        _check(path, connection)
+        if not replayed:
+            _check_length(path, connection)
+        _check_tables(path, connection)
     except StoreError:
         connection.close()
         raise
@@ -204,13 +208,17 @@ def _migrate(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("CHECKPOINT")
 
 
-def _check(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    """Meet damage now and not in the middle of a review: a file cut short, or an event table that cannot be counted."""
+def _check_length(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    """A file that was cut short opens, and fails when its missing part is read: say so before."""
     blocks, size = connection.execute("SELECT total_blocks, block_size FROM pragma_database_size()").fetchone()
     if path.stat().st_size < blocks * size:
         raise StoreError(
             f"{path} is damaged: a part of the file is missing; restore a copy, or choose another file with SAPPHIRE_DB."
         )
+
+
+def _check_tables(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    """Count every table, so that damage is met now and not in the middle of a review."""
     for (table,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall():
         column = "number" if table == "schema_step" else "seq"
         try:
