@@ -190,6 +190,23 @@ def test_a_long_log_left_by_a_killed_process_is_replayed(path):
     open_store(path).close()
 
 
+def test_a_file_whose_last_blocks_are_free_is_sound(path):
+    for start in range(0, 60, 20):
+        store = open_store(path)
+        for i in range(start, start + 20):
+            store.append("note", [note(f"n{i}-{j}", f"{i} {j} words " * 300) for j in range(40)])
+            store.read("SELECT * FROM current_note")
+        store.close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE passing AS SELECT repeat('x', 3000) || i AS text FROM range(5000) t(i)")
+        connection.execute("CHECKPOINT")
+        connection.execute("DROP TABLE passing")
+        connection.execute("CHECKPOINT")
+    store = open_store(path)
+    assert store.read("SELECT count(*) AS n FROM note") == [{"n": 2400}]
+    store.close()
+
+
 def test_a_newer_schema_is_refused(path):
     open_store(path).close()
     with duckdb.connect(str(path)) as connection:

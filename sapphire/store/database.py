@@ -209,8 +209,11 @@ def _migrate(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _check_length(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    """A file that was cut short opens, and fails when its missing part is read: say so before."""
-    blocks, size = connection.execute("SELECT total_blocks, block_size FROM pragma_database_size()").fetchone()
+    """A file that was cut short opens, and fails when its missing part is read: say so before.
+
+    Blocks in use are counted: free ones at the end are no longer in the file.
+    """
+    blocks, size = connection.execute("SELECT used_blocks, block_size FROM pragma_database_size()").fetchone()
     if path.stat().st_size < blocks * size:
         raise StoreError(
             f"{path} is damaged: a part of the file is missing; restore a copy, or choose another file with SAPPHIRE_DB."
