@@ -15,57 +15,17 @@ pytest.importorskip("peft")
 from sapphire.completions import parse  # noqa: E402
 from sapphire.drg.codebook import codebook  # noqa: E402
 from sapphire.engines import Cancelled, EngineError, Sampling, load  # noqa: E402
+from tests.tiny import save_tiny_llama  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
 NOTE = "67 year old man with dyspnea and edema. BNP 4200. Diuresed with IV furosemide. ATN, creatinine 2.1."
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-
-def save_tokenizer(folder: Path) -> int:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer, core.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    special = ["<|im_start|>", "<|im_end|>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=700,
-        special_tokens=special,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    core.train_from_iterator([drg.title.upper() for drg in codebook().drgs.values()] + [NOTE], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token=special[1], bos_token=special[0])
-    tokenizer.chat_template = TEMPLATE
-    tokenizer.save_pretrained(folder)
-    return len(tokenizer)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A random Llama of 64 dimensions, in the layout of transformers."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    size = save_tokenizer(folder)
-    torch.manual_seed(3)
-    config = LlamaConfig(
-        vocab_size=size,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=4096,
-        eos_token_id=1,
-        initializer_range=0.4,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+    return save_tiny_llama(tmp_path_factory.mktemp("models") / "tiny", NOTE)
 
 
 @pytest.fixture(scope="module")

@@ -145,16 +145,18 @@ def test_formulas_are_made_harmless_and_numbers_left(cell, safe):
 @pytest.mark.torch
 def test_datasets_and_trl_take_the_sft_rows_unchanged(store, tmp_path):
     from datasets import load_dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from tests.tiny import tiny_model
+    from tests.tiny import save_tiny_llama
 
     for i in range(4):
         review(store, f"n{i}", drg_right=True)
     record = write_round(store, WITH_TEXT, "ana", tmp_path)
     rows = load_dataset("json", data_files=str(record["path"] / "sft.jsonl"), cache_dir=tmp_path / "cache")["train"]
     assert len(rows) == 4
-    model, tokenizer = tiny_model()
+    folder = save_tiny_llama(tmp_path / "tiny", NOTE)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     config = SFTConfig(
         output_dir=str(tmp_path / "run"), max_length=None, max_steps=1, per_device_train_batch_size=2, use_cpu=True, bf16=False,
         report_to="none", save_strategy="no", logging_steps=1,
