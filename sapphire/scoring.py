@@ -34,24 +34,31 @@ def note_input(note: Note) -> str:
 
 
 def score(
-    notes: Iterable[Note], engine: Engine, sampling: Sampling, cancel: threading.Event | None = None
+    notes: Iterable[Note | Problem], engine: Engine, sampling: Sampling, cancel: threading.Event | None = None
 ) -> Iterator[Scored]:
-    """Completions of each note, in input order. A note that the model cannot answer comes with the error; the others go on.
-    Ends early when `cancel` is set."""
+    """Completions of each note, in input order. A note that the model cannot answer, or a row that gave none (a problem),
+    comes with the error; the others go on. Ends early when `cancel` is set."""
     source = iter(notes)
     waiting: deque[Note] = deque()  # notes that the engine took and did not answer yet
+    unread: deque[Problem] = deque()  # the row that ended the engine's present input, if one did
 
     def texts() -> Iterator[str]:
         yield from [note_input(note) for note in waiting]
-        for note in source:
-            waiting.append(note)
-            yield note_input(note)
+        for item in source:
+            if isinstance(item, Problem):
+                unread.append(item)
+                return
+            waiting.append(item)
+            yield note_input(item)
 
     while True:
         try:
             for completions in engine.score(texts(), sampling, cancel):
                 yield Scored(waiting.popleft(), tuple(completions))
-            return
+            if not unread:
+                return
+            problem = unread.popleft()
+            yield Scored(Note(problem.note_id or "", ""), (), f"{problem.message} {problem.remedy}".strip())
         except Cancelled:
             return
         except EngineError as error:
@@ -138,8 +145,8 @@ def predict_file(
     progress: Callable[[Scored | Problem], None] = lambda event: None,
     cancel: threading.Event | None = None,
 ) -> Summary:
-    """Predict the notes of a file into `out` (.jsonl or .parquet): one row a note, in input order, with the columns of `row`
-    and `run`. Nothing is lost or done twice when the process is killed and the same job started again; a job that is
+    """Predict the notes of a file into `out` (.jsonl or .parquet): one row for each row of the file, in
+    its order, with the columns of `row` and `run`; one that holds no readable note has an error. Nothing is lost or done twice when the process is killed and the same job started again; a job that is
     complete is not done again. `progress` is told each note scored and each problem of the input as it comes.
 
     Raises:
@@ -155,13 +162,17 @@ def predict_file(
 
     summary = Summary(out)
 
-    def notes() -> Iterator[Note]:
-        for each in read_notes(source, columns):
+    def notes() -> Iterator[Note | Problem]:
+        last = None  # of a row that gave no note only the last problem stands for it
+        for each in read_notes(source, columns, repeated=True):
             if isinstance(each, Note):
                 yield each
-            else:
-                summary.problems += 1
-                progress(each)
+                continue
+            summary.problems += 1
+            progress(each)
+            if not each.kept and each.row is not None and each.row != last:
+                last = each.row
+                yield each
 
     with Part(out, run) as part:
         summary.rows = summary.resumed = part.rows

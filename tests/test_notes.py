@@ -505,3 +505,14 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 3000 and path.stat().st_size > 25_000_000 and peak < 3_000_000
+
+
+def test_repeated_notes_are_kept_when_asked_for_and_told(tmp_path):
+    path = write(
+        tmp_path / "notes.jsonl",
+        [{"note_id": "a", "text": "same"}, {"note_id": "b", "text": "same"}, {"note_id": "c", "text": ""}],
+    )
+    found = list(read_notes(path, repeated=True))
+    assert [item.note_id for item in found if isinstance(item, Note)] == ["a", "b"]
+    problems = [item for item in found if isinstance(item, Problem)]
+    assert [(item.row, item.kept, item.note_id) for item in problems] == [(2, True, None), (3, False, "c")]

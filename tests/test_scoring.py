@@ -134,19 +134,21 @@ def test_a_file_of_predictions(engine, tmp_path, kind):
     out = tmp_path / f"out.{kind}"
     summary = predict_file(notes, out, engine, QUICK, progress=seen.append)
     rows = pq.read_table(out).to_pylist() if kind == "parquet" else list(map(json.loads, out.read_text().splitlines()))
-    assert [each["note_id"] for each in rows] == ["n0", "n1", "n3", "n4"]
+    assert [each["note_id"] for each in rows] == ["n0", "n1", "n2", "n3", "n4", "n5"]
     assert all(tuple(each) == COLUMNS for each in rows)
-    assert [bool(each["error"]) for each in rows] == [False, False, True, False]
-    assert "holds 8,192" in rows[2]["error"]
+    assert [bool(each["error"]) for each in rows] == [False, False, True, True, False, False]
+    assert "The text is empty." in rows[2]["error"]
+    assert "holds 8,192" in rows[3]["error"]
+    assert rows[5]["completion"] == rows[0]["completion"]
     assert all(codebook().by_title(each["title"]).drg == each["drg"] for each in rows if each["drg"])
     assert all(each["gold_drg"] == "291" and each["reward"] == -2 for each in rows if not each["error"])
-    assert (summary.rows, summary.failed, summary.problems, summary.complete) == (4, 1, 2, True)
+    assert (summary.rows, summary.failed, summary.problems, summary.complete) == (6, 2, 2, True)
     assert [each.row for each in seen if isinstance(each, Problem)] == [3, 6]
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     assert sorted(each.name for each in tmp_path.iterdir()) == ["notes.jsonl", out.name]
     # The same job once more has nothing to do; another one does not touch what is there.
     before = out.read_bytes()
-    assert predict_file(notes, out, engine, QUICK).resumed == 4
+    assert predict_file(notes, out, engine, QUICK).resumed == 6
     with pytest.raises(OutputError, match="another run"):
         predict_file(notes, out, engine, Sampling(max_thinking=7))
     assert out.read_bytes() == before

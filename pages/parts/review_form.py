@@ -43,7 +43,7 @@ class ReviewForm:
         box = st.container(height=460 if len(steps) > 8 else "content", border=len(steps) > 8)
         verdicts = list(self.case.form.step_verdicts) + [None] * len(steps)
         for i, step in enumerate(steps):
-            number, words, verdict = box.columns([0.35, 6, 3], gap="small")
+            number, words, verdict = box.columns([0.35, 5.2, 3.4], gap="small")
             number.markdown(f":gray[{i + 1}]")
             words.text(step)
             with verdict:

@@ -60,13 +60,14 @@ class Note:
 @dataclass(frozen=True)
 class Problem:
     """What is wrong with a row, in a sentence, and what to do. `row` counts data rows from 1 (of JSON lines: lines);
-    None means the file as a whole. `kept`: the row's note was read all the same."""
+    None means the file as a whole. `kept`: the row's note was read all the same; else `note_id` is what it would be called."""
 
     file: str
     row: int | None
     message: str
     remedy: str
     kept: bool = False
+    note_id: str | None = None
 
     def __str__(self) -> str:
         place = self.file if self.row is None else f"{self.file}, row {self.row}"
@@ -74,7 +75,7 @@ class Problem:
 
 
 def read_notes(
-    source: str | Path | BinaryIO, columns: Mapping[str, str | None] | None = None
+    source: str | Path | BinaryIO, columns: Mapping[str, str | None] | None = None, repeated: bool = False
 ) -> Iterator[Note | Problem]:
     """The notes of a file and its problems, in row order, streamed: a row's problems come before its note.
 
@@ -85,6 +86,7 @@ def read_notes(
     Args:
         source: a path, or a binary file-like with a `name`.
         columns: field to column where the file's own names are unclear; None says that no column holds the field.
+        repeated: keep notes whose text or id came before; each is still reported.
 
     Raises:
         NotesError: at once when the file cannot be read or its text column is unclear; after the last readable row
@@ -96,7 +98,7 @@ def read_notes(
     except NotesError:
         table.close()
         raise
-    return _read(table, mapping, frozenset(columns or ()))
+    return _read(table, _Reader(table, mapping, repeated), frozenset(columns or ()))
 
 
 def _mapping(table: Table, chosen: Mapping[str, str | None]) -> dict[str, str]:
@@ -124,12 +126,11 @@ def _list(columns: Collection[str]) -> str:
     return shown if len(columns) <= 20 else f"{shown} and {len(columns) - 20} more"
 
 
-def _read(table: Table, mapping: dict[str, str], chosen: frozenset[str]) -> Iterator[Note | Problem]:
-    reader = _Reader(table, mapping)
+def _read(table: Table, reader: "_Reader", chosen: frozenset[str]) -> Iterator[Note | Problem]:
     known = dict.fromkeys(table.columns)
     empty = True
     try:
-        for row in table.rows(list(dict.fromkeys(mapping.values()))):
+        for row in table.rows(list(dict.fromkeys(reader.mapping.values()))):
             empty = False
             if not row.cells.keys() <= known.keys():  # JSON: names the file's beginning did not have
                 known |= dict.fromkeys(row.cells)
@@ -145,8 +146,8 @@ def _read(table: Table, mapping: dict[str, str], chosen: frozenset[str]) -> Iter
 class _Reader:
     """Turns a table's rows into notes, remembering what was seen."""
 
-    def __init__(self, table: Table, mapping: dict[str, str]):
-        self.name, self.mapping = table.name, mapping
+    def __init__(self, table: Table, mapping: dict[str, str], repeated: bool):
+        self.name, self.mapping, self.repeated = table.name, mapping, repeated
         self.stem = _stem(table.name)
         self.single = table.kind == "text"
         self.credentialed = "credentialed" not in mapping and is_mimic(table.columns)
@@ -157,8 +158,13 @@ class _Reader:
     def read(self, row: Row) -> Iterator[Note | Problem]:
         found = list(self._found(row))
         kept = isinstance(found[-1], Note)
+        note_id = None if kept else self._id(row)
         for item in found:
-            yield item if isinstance(item, Note) else Problem(self.name, row.number, *item, kept)
+            yield item if isinstance(item, Note) else Problem(self.name, row.number, *item, kept, note_id)
+
+    def _id(self, row: Row) -> str:
+        given = row.cells.get(self.mapping["note_id"]) if "note_id" in self.mapping else None
+        return str(given or "").strip() or (self.stem if self.single else f"{self.stem}-{row.number}")
 
     def _found(self, row: Row) -> Iterator[Note | Remark]:
         """What is to be said of a row, and at last its note, if it has one."""
@@ -183,8 +189,9 @@ class _Reader:
             return
         first = self.texts.setdefault(_digest(data), row.number)
         if first != row.number:
-            yield f"The text is the same as in row {first}.", "Nothing need be done: the first is kept."
-            return
+            yield f"The text is the same as in row {first}.", "Nothing need be done."
+            if not self.repeated:
+                return
         yield from self._note(row, body)
 
     def _note(self, row: Row, body: str) -> Iterator[Note | Remark]:
@@ -207,7 +214,8 @@ class _Reader:
                 f"The id {note_id} was given to another text in row {first}.",
                 "Give each note its own id, or choose another id column (or none).",
             )
-            return
+            if not self.repeated:
+                return
         note = Note(note_id=note_id, text=body, **known)
         if remark := _wrong_drg(note):
             yield remark
