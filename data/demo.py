@@ -6,10 +6,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sapphire.paths import database
-
 from data.natural import case, records
 from sapphire.importing import import_files
+from sapphire.paths import database
 from sapphire.store import StoreError, open_store
 
 FOLDER = Path(__file__).parent / "demo"

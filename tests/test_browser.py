@@ -143,6 +143,26 @@ def test_typing_is_kept_while_it_is_typed_and_letters_are_no_shortcuts(server, p
     expect(page.get_by_text("The right DRG", exact=True)).to_be_visible()
 
 
+def test_words_typed_the_moment_before_leaving_arrive(server, page):
+    area = page.get_by_label("Comment")
+    area.click()
+    area.press_sequentially(" Left.", delay=5)
+    page.get_by_role("link", name="Export").click()
+    page.wait_for_url("**/export")
+    page.go_back()
+    expect(page.get_by_label("Comment")).to_have_value("Yes, not sure: fluid status? Left.")
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), page.wait_for_timeout(1000), dialog.accept()))
+    page.get_by_label("Comment").click()
+    page.keyboard.press("End")
+    page.keyboard.type(" Gone.")
+    page.reload()
+    expect(page.get_by_label("Comment")).to_have_value("Yes, not sure: fluid status? Left. Gone.")
+    assert asked == ["beforeunload"]
+    page.get_by_label("Comment").fill("Yes, not sure: fluid status?")
+    expect(page.locator(".sapphire-box", has=page.get_by_label("Comment")).locator(".kept")).to_have_text("draft kept")
+
+
 def test_undo_takes_the_words_back_and_a_killed_server_keeps_what_was_kept(server, page):
     page.get_by_label("Comment").fill("Second version")
     expect(page.locator(".sapphire-box", has=page.get_by_label("Comment")).locator(".kept")).to_have_text("draft kept")
