@@ -143,29 +143,40 @@ def test_typing_is_kept_while_it_is_typed_and_letters_are_no_shortcuts(server, p
     expect(page.get_by_text("The right DRG", exact=True)).to_be_visible()
 
 
-def test_words_typed_the_moment_before_leaving_arrive(server, page):
+def kept(page: Page, text: str) -> None:
+    """Wait until the comment is stored with this text."""
     area = page.get_by_label("Comment")
-    area.click()
-    area.press_sequentially(" Left.", delay=5)
-    page.get_by_role("link", name="Export").click()
-    page.wait_for_url("**/export")
-    page.go_back()
-    expect(page.get_by_label("Comment")).to_have_value("Yes, not sure: fluid status? Left.")
-    asked = []
-    page.once("dialog", lambda dialog: (asked.append(dialog.type), page.wait_for_timeout(1000), dialog.accept()))
+    expect(area).to_have_value(text)
+    expect(page.locator(".sapphire-box", has=area).locator(".kept")).to_have_text("draft kept")
+
+
+def test_words_typed_the_moment_before_leaving_arrive(server, page):
+    address = page.url
     page.get_by_label("Comment").click()
     page.keyboard.press("End")
-    page.keyboard.type(" Gone.")
-    page.reload()
-    expect(page.get_by_label("Comment")).to_have_value("Yes, not sure: fluid status? Left. Gone.")
+    page.keyboard.type(" Left.")
+    page.get_by_role("link", name="Export").click()
+    expect(page.get_by_text("There are no saved reviews yet.")).to_be_visible()
+    page.goto(address)
+    kept(page, "Yes, not sure: fluid status? Left.")
+
+
+def test_the_browser_asks_before_words_on_their_way_are_left_behind(server, page):
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.get_by_label("Comment").click()
+    page.keyboard.press("End")
+    page.keyboard.type(" Stay.")
+    page.evaluate("setTimeout(() => location.reload(), 0)")
+    kept(page, "Yes, not sure: fluid status? Left. Stay.")
     assert asked == ["beforeunload"]
     page.get_by_label("Comment").fill("Yes, not sure: fluid status?")
-    expect(page.locator(".sapphire-box", has=page.get_by_label("Comment")).locator(".kept")).to_have_text("draft kept")
+    kept(page, "Yes, not sure: fluid status?")
 
 
 def test_undo_takes_the_words_back_and_a_killed_server_keeps_what_was_kept(server, page):
     page.get_by_label("Comment").fill("Second version")
-    expect(page.locator(".sapphire-box", has=page.get_by_label("Comment")).locator(".kept")).to_have_text("draft kept")
+    kept(page, "Second version")
     page.locator(".st-key-undo button").first.click()
     expect(page.get_by_label("Comment")).to_have_value("Yes, not sure: fluid status?")
     server.kill()

@@ -27,6 +27,17 @@ window.addEventListener("beforeunload", (event) => {
   for (const send of senders.values()) send()
   event.preventDefault()
 })
+// A link to another page drops what this page's widgets have not delivered: it is followed once that has arrived, or
+// after three seconds when the server does not answer.
+let waited = 0
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[href]")
+  if (!link || !unsent.size || waited >= 20) { waited = 0; return }
+  event.preventDefault(); event.stopImmediatePropagation()
+  for (const send of senders.values()) send()
+  waited += 1
+  setTimeout(() => link.click(), 150)
+}, true)
 export default function ({ data, key, parentElement, setStateValue }) {
   const area = parentElement.querySelector("textarea"), kept = parentElement.querySelector(".kept")
   parentElement.querySelector(".name").textContent = data.label
