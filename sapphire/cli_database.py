@@ -37,7 +37,8 @@ def run_import(args: argparse.Namespace) -> int:
     with _store() as store, _bar(None, "notes") as bar:
         report = import_files(store, args.files, _author(), columns or None, lambda done: bar.update(done - bar.n))
     for problem in report.problems:
-        print(problem, file=sys.stderr)
+        # What is wrong with a file as a whole names it already.
+        print(problem if problem.row is not None else problem.message, file=sys.stderr)
     print(f"{report.notes:,} notes imported, {report.already:,} were there already, {len(report.problems):,} problems")
     return 2 if report.unreadable else 0
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -273,10 +272,3 @@ def _private(path: Path):
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def decision_counts(store: Store) -> Counter:
-    """How many saved reviews there are of each decision."""
-    return Counter(
-        {row["decision"]: row["n"] for row in store.read("SELECT decision, count(*) AS n FROM saved_review GROUP BY 1")}
-    )
