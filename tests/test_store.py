@@ -9,7 +9,7 @@ import textwrap
 import duckdb
 import pytest
 
-from sapphire.store import StoreError, open_store
+from sapphire.store import StoreError, database, open_store
 from sapphire.store.literals import bind, literal
 
 
@@ -205,6 +205,22 @@ def test_a_file_whose_last_blocks_are_free_is_sound(path):
     store = open_store(path)
     assert store.read("SELECT count(*) AS n FROM note") == [{"n": 2400}]
     store.close()
+
+
+def test_a_database_of_an_older_schema_is_brought_up_to_date_with_all_it_holds(path, monkeypatch):
+    monkeypatch.setattr(database, "MIGRATIONS", database.MIGRATIONS[:1])
+    store = open_store(path)
+    store.append("note", [note("a", "an old note")])
+    store.close()
+    monkeypatch.undo()
+    store = open_store(path)
+    steps = [row["name"] for row in store.read("SELECT name FROM schema_step ORDER BY number")]
+    assert steps == [step.name for step in database.MIGRATIONS]
+    assert store.read("SELECT note_id, text FROM current_note") == [{"note_id": "a", "text": "an old note"}]
+    store.append("ballot_event", [{"ballot_id": "b", "kind": "opened", "author": "ana", "run_ids": ["x", "y"]}])
+    assert store.read("SELECT open, run_ids FROM current_ballot") == [{"open": True, "run_ids": ["x", "y"]}]
+    store.close()
+    open_store(path).close()
 
 
 def test_a_newer_schema_is_refused(path):
