@@ -254,6 +254,7 @@ def _prediction_rows(run: Run, engine: Engine, note: Note, completions: Sequence
             if i == chosen
             else _own_drg(completion, engine)
         )
+        | _terms(completion, engine)
         for i, completion in enumerate(completions)
     ]
 
@@ -264,6 +265,17 @@ def _own_drg(completion: Completion, engine: Engine) -> dict:
 
     drg = parse(completion.text, codebook(engine.card.drg_version)).drg
     return {"drg": drg and drg.drg, "title": drg and drg.title, "confidence": completion.confidence}
+
+
+def _terms(completion: Completion, engine: Engine) -> dict:
+    """The reward terms that need no right DRG."""
+    from sapphire.completions import parse
+    from sapphire.drg.codebook import codebook
+    from sapphire.rewards import breakdown
+
+    parsed = parse(completion.text, codebook(engine.card.drg_version))
+    terms = breakdown(parsed, None, completion.forced, completion.head)
+    return {term.name: term.value for term in terms if term.name != "accuracy"}
 
 
 def _failure(run: Run, engine: Engine, why: str) -> dict:

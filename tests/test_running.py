@@ -56,6 +56,8 @@ def test_a_run_answers_every_note_with_a_drg_and_says_so(store, runner, card):
     rows = store.read("SELECT * FROM prediction ORDER BY seq")
     assert [row["note_id"] for row in rows] == ["n0", "n1"]
     assert all(row["drg"] and row["forced"] and 0 <= row["confidence"] <= 1 for row in rows)
+    # Tags that the decoder wrote are not the model's own form; the terms that need no right DRG are kept with the answer.
+    assert all(row["format"] == -2 and row["cot_first"] in (0, -0.5) for row in rows)
     assert [row["kind"] for row in store.read("SELECT kind FROM run_event ORDER BY seq")] == ["started", "finished"]
     assert runner.unfinished() == []
 
