@@ -27,7 +27,9 @@ def fill(path: Path, notes: int, samples: int) -> None:
     many = store._connection._connection  # one statement instead of millions of rows through Python
     drgs = [drg.drg for drg in codebook(VERSION).drgs.values()]
     many.execute("SET enable_progress_bar = false")
-    many.execute("CREATE TEMP TABLE book AS SELECT unnest($drgs) AS drg, unnest(range(len($drgs))) AS place", {"drgs": drgs})
+    many.execute(
+        "CREATE TEMP TABLE book AS SELECT unnest($drgs) AS drg, unnest(range(len($drgs))) AS place", {"drgs": drgs}
+    )
     many.execute(
         f"""CREATE TEMP TABLE stay AS SELECT i, 'n' || i AS note_id, 's' || (i * 7 // 10) AS subject_id, 100 + (i * 37) % 1400 AS words,
             (floor(pow(random(), 3) * {len(drgs)}))::INT AS place FROM range({notes}) t(i)"""
