@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from sapphire.cli_database import add_export, add_import, add_predict
+from sapphire.cli_database import add_export, add_import, add_import_predictions, add_predict
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="sapphire", description="MS-DRG coding from clinical notes: predict, check, review, export.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_import, add_predict, add_export, add_group):
+    for add in (add_import, add_import_predictions, add_predict, add_export, add_group):
         add(commands)
     args = parser.parse_args(argv)
     try:

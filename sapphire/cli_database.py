@@ -143,6 +143,38 @@ def _predict_database(args: argparse.Namespace) -> int:
     return 0 if run.state == "finished" else 1
 
 
+def add_import_predictions(commands) -> None:
+    parser = commands.add_parser(
+        "import-predictions",
+        help="bring predictions made elsewhere into the database",
+        description="Store the rows of train.evaluate, of predict --out, or of any program: note_id and completion, the rows of "
+        "a note together. The notes must be in the database. Done twice, nothing is stored twice.",
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help=".jsonl or .parquet, one row a completion")
+    parser.add_argument("--model", metavar="NAME", help="the model's name, where the file has none")
+    parser.add_argument("--prompt", metavar="NAME", default="plain", help="the prompt's name, where the file has none")
+    parser.set_defaults(run=run_import_predictions)
+
+
+def run_import_predictions(args: argparse.Namespace) -> int:
+    from sapphire.taking_in import TakingInError, take_in
+
+    with _store() as store, _bar(None, "rows") as bar:
+        try:
+            report = take_in(
+                store, args.file, _author(), args.model, args.prompt, lambda done: bar.update(done - bar.n)
+            )
+        except TakingInError as error:
+            return _fail(str(error))
+    for problem in report.problems:
+        print(problem, file=sys.stderr)
+    print(
+        f"{report.predictions:,} predictions of {report.notes:,} notes taken in, {report.already:,} notes were there already, "
+        f"{len(report.problems):,} problems"
+    )
+    return 0
+
+
 def add_export(commands) -> None:
     parser = commands.add_parser(
         "export",

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from sapphire.engines import Completion, Engine, EngineError, Sampling, load
 from sapphire.importing import stored_note
 from sapphire.notes import Note
-from sapphire.scoring import note_input, row
+from sapphire.scoring import note_input, sample_rows
 from sapphire.store import Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -234,48 +234,7 @@ class Runner:
 
 
 def _prediction_rows(run: Run, engine: Engine, note: Note, completions: Sequence[Completion]) -> list[dict]:
-    """One row for each completion; the one that stands for the note carries the confidence and the alternatives."""
-    summary = row(note, completions, engine.card)
-    chosen = next(i for i, completion in enumerate(completions) if completion.text == summary["completion"])
-    return [
-        _base(run, engine)
-        | {
-            "sample": i,
-            "chosen": i == chosen,
-            "completion": completion.text,
-            "forced": list(completion.forced),
-            "head": completion.head,
-            "tokens": completion.tokens,
-            "seconds": completion.seconds,
-            "error": None,
-        }
-        | (
-            {key: summary[key] for key in ("drg", "title", "confidence", "alternatives")}
-            if i == chosen
-            else _own_drg(completion, engine)
-        )
-        | _terms(completion, engine)
-        for i, completion in enumerate(completions)
-    ]
-
-
-def _own_drg(completion: Completion, engine: Engine) -> dict:
-    from sapphire.completions import parse
-    from sapphire.drg.codebook import codebook
-
-    drg = parse(completion.text, codebook(engine.card.drg_version)).drg
-    return {"drg": drg and drg.drg, "title": drg and drg.title, "confidence": completion.confidence}
-
-
-def _terms(completion: Completion, engine: Engine) -> dict:
-    """The reward terms that need no right DRG."""
-    from sapphire.completions import parse
-    from sapphire.drg.codebook import codebook
-    from sapphire.rewards import breakdown
-
-    parsed = parse(completion.text, codebook(engine.card.drg_version))
-    terms = breakdown(parsed, None, completion.forced, completion.head)
-    return {term.name: term.value for term in terms if term.name != "accuracy"}
+    return [_base(run, engine) | row for row in sample_rows(note, completions, engine.card)]
 
 
 def _failure(run: Run, engine: Engine, why: str) -> dict:

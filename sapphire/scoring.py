@@ -110,6 +110,26 @@ def row(note: Note, completions: Sequence[Completion], card: ModelCard, error: s
     )
 
 
+def sample_rows(note: Note, completions: Sequence[Completion], card: ModelCard) -> list[dict[str, Any]]:
+    """One row of the `prediction` table for each completion, without its ids, with the reward terms that need no right DRG. The one
+    that stands for the note is `chosen` and carries the confidence and the alternatives of `row`."""
+    summary, book = row(note, completions, card), codebook(card.drg_version)
+    chosen = next(i for i, completion in enumerate(completions) if completion.text == summary["completion"])
+    rows = []
+    for i, completion in enumerate(completions):
+        parsed = parse(completion.text, book)
+        own = {"drg": parsed.drg and parsed.drg.drg, "title": parsed.drg and parsed.drg.title}
+        own["confidence"] = completion.confidence
+        if i == chosen:
+            own = {key: summary[key] for key in ("drg", "title", "confidence", "alternatives")}
+        kept = {"completion": completion.text, "forced": list(completion.forced), "head": completion.head}
+        spent = {"tokens": completion.tokens, "seconds": completion.seconds, "error": None}
+        terms = breakdown(parsed, None, completion.forced, completion.head)
+        known = {term.name: term.value for term in terms if term.name != "accuracy"}
+        rows.append({"sample": i, "chosen": i == chosen} | kept | spent | own | known)
+    return rows
+
+
 def _confidence(completion: Completion, samples: int, votes: int) -> float | None:
     return completion.confidence if samples == 1 else votes / samples if votes else None
 

@@ -71,6 +71,19 @@ def test_predict_needs_no_database_for_files(sapphire, notes, tmp_path):
     assert "3 of them from before" in again.stdout
 
 
+def test_predictions_of_a_file_come_into_the_database_once(sapphire, notes, tmp_path):
+    sapphire("predict", "--notes", notes, "--out", tmp_path / "out.parquet")
+    early = sapphire("import-predictions", tmp_path / "out.parquet")
+    assert (early.returncode, early.stdout[:14]) == (0, "0 predictions "), early.stderr
+    assert "out.parquet, row 1: Its note is not in the database." in early.stderr
+    sapphire("import", notes)
+    done = sapphire("import-predictions", tmp_path / "out.parquet")
+    assert done.stdout == "3 predictions of 3 notes taken in, 0 notes were there already, 0 problems\n", done.stderr
+    again = sapphire("import-predictions", tmp_path / "out.parquet")
+    assert again.stdout.startswith("0 predictions of 0 notes taken in, 3 notes were there")
+    assert sapphire("predict").stdout == "No note is waiting for an answer.\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -82,6 +95,8 @@ def test_predict_needs_no_database_for_files(sapphire, notes, tmp_path):
         (("export",), "No saved review"),
         (("import", "gone.csv"), "gone.csv"),
         (("import", "--column", "text", "a.csv"), "FIELD=NAME"),
+        (("import-predictions", "gone.parquet"), "gone.parquet"),
+        (("import-predictions", __file__), "must end in .jsonl or .parquet"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(sapphire, arguments, says):
@@ -99,7 +114,7 @@ def test_a_damaged_database_is_one_sentence(sapphire, notes, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["import", "predict", "export", "group"])
+@pytest.mark.parametrize("command", ["import", "import-predictions", "predict", "export", "group"])
 def test_every_command_explains_itself(sapphire, command):
     done = sapphire(command, "--help")
     assert done.returncode == 0
