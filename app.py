@@ -33,6 +33,14 @@ def main() -> None:
                     help="One case: the note, the model's reasoning and reward, and your review.",
                 ),
             ],
+            "Compare": [
+                st.Page(
+                    "pages/compare.py",
+                    title="Compare",
+                    icon=":material/compare_arrows:",
+                    help="One note as several models answered it, side by side.",
+                ),
+            ],
             "Data": [
                 st.Page(
                     "pages/notes.py",

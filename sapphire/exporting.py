@@ -224,17 +224,20 @@ def _write_files(folder: Path, planned: Round, filters: RoundFilters, number: in
     with _private(folder / "reviews.parquet") as out:
         pq.write_table(pa.Table.from_pylist(planned.reviews), out)
     with _private(folder / "reviews.csv") as out:
-        out.write(_csv(planned.reviews).encode())
+        out.write(csv_table(planned.reviews).encode())
     _write_jsonl(folder / "labels.jsonl", planned.labels)
     if filters.with_text:
         _write_jsonl(folder / "sft.jsonl", planned.sft)
         _write_jsonl(folder / "grpo.jsonl", planned.grpo)
 
 
-def _csv(rows: list[dict]) -> str:
+def csv_table(rows: list[dict]) -> str:
+    """Rows of the same columns as CSV that no spreadsheet runs as a formula; "" without rows."""
     import csv
     import io
 
+    if not rows:
+        return ""
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]))
     writer.writeheader()

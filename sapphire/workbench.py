@@ -1,4 +1,4 @@
-"""What one running app shares between all its readers: the database, the worklist's copy, the runner."""
+"""What one running app shares between all its readers: the database, the copies of it in memory, the runner."""
 
 import atexit
 import os
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sapphire.paths import database
 from sapphire.running import Runner
 from sapphire.store import Store, open_store
+from sapphire.store.comparisons import Comparisons
 from sapphire.store.worklist import Worklist
 
 
@@ -14,6 +15,7 @@ from sapphire.store.worklist import Worklist
 class Workbench:
     store: Store
     worklist: Worklist
+    comparisons: Comparisons
     runner: Runner
 
     def close(self) -> None:
@@ -32,6 +34,6 @@ def open_workbench(serve: bool = True) -> Workbench:
     store = open_store(database(), os.environ.get("SAPPHIRE_DB_TOKEN"))
     if serve:
         store.serve()
-    bench = Workbench(store, Worklist(store), Runner(store))
+    bench = Workbench(store, Worklist(store), Comparisons(store), Runner(store))
     atexit.register(bench.close)
     return bench
