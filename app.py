@@ -41,6 +41,14 @@ def main() -> None:
                     help="One note as several models answered it, side by side.",
                 ),
             ],
+            "Measure": [
+                st.Page(
+                    "pages/evaluation.py",
+                    title="Evaluation",
+                    icon=":material/monitoring:",
+                    help="How often stored runs are right, with intervals, by groups, and against each other.",
+                ),
+            ],
             "Data": [
                 st.Page(
                     "pages/notes.py",

@@ -4,6 +4,7 @@ import atexit
 import os
 from dataclasses import dataclass
 
+from sapphire.evaluating import Evaluation
 from sapphire.paths import database
 from sapphire.running import Runner
 from sapphire.store import Store, open_store
@@ -16,6 +17,7 @@ class Workbench:
     store: Store
     worklist: Worklist
     comparisons: Comparisons
+    evaluation: Evaluation
     runner: Runner
 
     def close(self) -> None:
@@ -34,6 +36,6 @@ def open_workbench(serve: bool = True) -> Workbench:
     store = open_store(database(), os.environ.get("SAPPHIRE_DB_TOKEN"))
     if serve:
         store.serve()
-    bench = Workbench(store, Worklist(store), Comparisons(store), Runner(store))
+    bench = Workbench(store, Worklist(store), Comparisons(store), Evaluation(store), Runner(store))
     atexit.register(bench.close)
     return bench

@@ -1,0 +1,259 @@
+"""What evaluation reads of the database, kept as a compact copy in memory: the runs, the notes' labels, each run's answers.
+
+A run of 300,000 notes is read once, as one list of small numbers a note; slices of it are then grouped here, without reading it
+again. The copy of a run is renewed when answers were added to it, that of the labels when notes or reviews were.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from sapphire.drg.codebook import codebook
+from sapphire.store.connections import Row, rows
+from sapphire.store.database import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH = 50_000
+KEPT_RUNS = 8  # runs whose answers stay in memory; of 300,000 notes with 8 answers each takes some 20 MB
+
+# One number holds an answer: its DRG (0: none), whether its reward terms are known, whether its format held and a DRG title
+# came first, and the number of its sample.
+DRG_BITS, KNOWN, FORMED, TITLE_FIRST, SAMPLE_BITS = 10, 1 << 10, 1 << 11, 1 << 12, 13
+
+# Numbers of all rows first; the words only of each run's first row.
+_RUNS = """
+SELECT p.run_id, f.model, f.prompt, f.drg_version, p.notes, p.answers, p.samples, p.failed, f.recorded_at, r.author
+FROM (
+    SELECT run_id, count(*) FILTER (chosen) AS notes, count(*) AS answers, max(sample) + 1 AS samples, count(error) AS failed, min(seq) AS seq
+    FROM prediction GROUP BY run_id
+) p
+JOIN (SELECT seq, model, prompt, drg_version, recorded_at FROM prediction) f USING (seq)
+LEFT JOIN (SELECT run_id, min(author) AS author FROM run_event GROUP BY run_id) r USING (run_id)
+ORDER BY p.seq DESC
+"""
+
+_NOTES = """
+SELECT seq, note_id, coalesce(subject_id, note_id) AS patient, words, trap, coalesce(source, '') AS source, coalesce(split, '') AS split,
+    import_id, drg, CASE WHEN drg IS NULL THEN title END AS title, drg_version
+FROM current_note
+"""
+_IMPORTS = """
+SELECT import_id, array_to_string(any_value(files), ', ') || strftime(min(recorded_at), ' · %d %b %Y') AS name
+FROM import_event GROUP BY import_id HAVING bool_or(kind = 'imported') AND NOT bool_or(kind = 'withdrawn') ORDER BY min(seq) DESC
+"""
+_NOTES_END = (
+    "SELECT max(seq) AS seq FROM (SELECT max(seq) AS seq FROM note UNION ALL SELECT max(seq) FROM import_event)"
+)
+_REVIEWS_END = "SELECT max(seq) AS seq FROM review_event WHERE kind IN ('saved', 'withdrawn')"
+
+# What saved reviews say of a note's DRG; an accepted or changed one is settled, and several reviewers must agree.
+_REVIEWED = """
+SELECT note_id, drg_version, min(drg) AS drg, count(DISTINCT drg) AS drgs
+FROM saved_review WHERE decision IN ('accept', 'change') AND drg IS NOT NULL GROUP BY note_id, drg_version
+"""
+
+_ANSWERS = f"""
+SELECT note_id,
+    list((coalesce(try_cast(drg AS INTEGER), 0) + CASE WHEN format IS NULL THEN 0 ELSE {KNOWN} END
+        + CASE WHEN format = 0 THEN {FORMED} ELSE 0 END + CASE WHEN cot_first < 0 THEN {TITLE_FIRST} ELSE 0 END
+        + (sample << {SAMPLE_BITS}))::INTEGER) AS codes,
+    min(try_cast(drg AS SMALLINT)) FILTER (chosen) AS predicted, min(confidence) FILTER (chosen) AS confidence,
+    count(error) = count(*) AS failed
+FROM prediction WHERE run_id = $run GROUP BY note_id
+"""
+
+
+_GOLD = {
+    "recorded": "CASE WHEN coalesce(n.drg_version, $version) = $version THEN coalesce(n.drg, t.drg) END",
+    "reviewed": "CASE WHEN r.drgs = 1 THEN r.drg END",
+}
+_GOLD["either"] = f"CASE WHEN r.drgs IS NULL THEN {_GOLD['recorded']} ELSE {_GOLD['reviewed']} END"
+
+
+@dataclass(frozen=True)
+class CaseFilter:
+    """Which notes are evaluated, and by whose label: "recorded" with the note, "reviewed" here, or "either" (a review goes before
+    what was recorded). Empty fields let all notes pass."""
+
+    labels: str = "recorded"
+    source: str = ""
+    split: str = ""
+    import_id: str = ""
+
+    def where(self) -> tuple[str, dict[str, object]]:
+        tests, params = ["true"], {}
+        for column in ("source", "split", "import_id"):
+            if value := getattr(self, column):
+                tests.append(f"n.{column} = ${column}")
+                params[column] = value
+        return " AND ".join(tests), params
+
+
+# Why an answered note cannot be measured; 0: it can.
+NO_LABEL, OTHER_VERSION, DISAGREE = 1, 2, 3
+
+
+def _table(names: Sequence[str], values: Sequence[tuple]):
+    import pyarrow as pa
+
+    return pa.table(dict(zip(names, map(list, zip(*values, strict=True)), strict=True)))
+
+
+class EvaluationCopy:
+    """Labels and answers in memory. Safe to share between threads; `refresh` before a page is drawn.
+
+    Tables are held as Arrow and read where they lie.
+    """
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._lock = threading.RLock()
+        self._memory = duckdb.connect()
+        self._tables: dict[str, pa.Table] = {}
+        self._runs: list[Row] = []
+        self._imports: list[Row] = []
+        self._ends: dict[str, object] = {}
+        self._kept: dict[str, tuple[str, int]] = {}  # run_id → its table and the answers it holds
+        self._made = 0
+        self.labels_revision = 0
+
+    def refresh(self) -> None:
+        """Follow the database: the list of runs, and the labels if notes or reviews came in."""
+        with self._lock:
+            if self._moved("prediction", "SELECT max(seq) AS seq FROM prediction"):
+                self._runs = self._store.read(_RUNS)
+            notes = self._moved("note", _NOTES_END)
+            if notes:
+                self._imports = self._store.read(_IMPORTS)
+                self._tables["note"] = _numbered(self._store.read_arrow(_NOTES))
+            if self._moved("review", _REVIEWS_END) or notes:
+                self._tables["reviewed"] = self._store.read_arrow(_REVIEWED)
+                self.labels_revision += 1
+
+    def runs(self) -> list[Row]:
+        """Every run with an answer, newest first: run_id, model, prompt, drg_version, notes, answers, samples, failed (notes without an
+        answer), recorded_at, author."""
+        return self._runs
+
+    def read(self, sql: str, **params: object) -> list[Row]:
+        """A query of the tables in memory: note, reviewed, and what `keep` and `answers` named."""
+        return self._ask(sql, params, rows)
+
+    def arrow(self, sql: str, **params: object) -> "pa.Table":
+        return self._ask(sql, params, duckdb.DuckDBPyConnection.to_arrow_table)
+
+    def _ask(self, sql: str, params: dict[str, object], fetch: Callable) -> object:
+        with contextlib.closing(self._memory.cursor()) as cursor:
+            for name, table in list(self._tables.items()):
+                if name in sql:
+                    cursor.register(name, table)
+            return fetch(cursor.execute(sql, params))
+
+    def answers(self, run_id: str) -> tuple[str, int]:
+        """The table that holds a run's answers, a row each note (note_id, codes, predicted, confidence, failed, at: its place), and how
+        many answers it holds. KeyError when there is no such run."""
+        with self._lock:
+            stored = next((run["answers"] for run in self._runs if run["run_id"] == run_id), None)
+            if stored is None:
+                raise KeyError(run_id)
+            kept = self._kept.pop(run_id, None)
+            if kept is None or kept[1] != stored:
+                if kept:
+                    self.drop(kept[0])
+                kept = (self.keep(_placed(self._store.read_arrow(_ANSWERS, run=run_id))), stored)
+            self._kept[run_id] = kept
+            while len(self._kept) > KEPT_RUNS:
+                self.drop(self._kept.pop(next(iter(self._kept)))[0])
+            return kept
+
+    def labelled(self, answers: Sequence[str], cases: CaseFilter, version: str) -> "pa.Table":
+        """The notes that have a row in every one of these tables of answers, by seq: seq, patient (a number), words, gold (a DRG
+        number of `version`, or null and `why` says why not), and at_0, at_1, …: the note's row in each table."""
+        where, params = cases.where()
+        self._name_titles(version)
+        places = ", ".join(f"a{i}.at AS at_{i}" for i in range(len(answers)))
+        joined = " ".join(f"JOIN {table} a{i} ON a{i}.note_id = n.note_id" for i, table in enumerate(answers))
+        return self.arrow(
+            f"""SELECT n.seq, n.patient, n.words, gold.number AS gold, {places}, CASE WHEN gold.number IS NOT NULL THEN 0 WHEN r.drgs > 1 THEN {DISAGREE}
+                WHEN r.drgs IS NULL AND n.drg_version <> $version THEN {OTHER_VERSION} ELSE {NO_LABEL} END AS why
+            FROM note n {joined}
+            LEFT JOIN reviewed r ON r.note_id = n.note_id AND r.drg_version = $version
+            LEFT JOIN titled t ON t.title = n.title
+            LEFT JOIN book gold ON gold.drg = {_GOLD[cases.labels]}
+            WHERE {where} ORDER BY n.seq""",
+            version=version,
+            **params,
+        )
+
+    def count(self, cases: CaseFilter) -> int:
+        """Notes that pass the filters, answered or not."""
+        where, params = cases.where()
+        return self.read(f"SELECT count(*) AS n FROM note n WHERE {where}", **params)[0]["n"]
+
+    def choices(self, column: str) -> list[str]:
+        """The values of a column of the notes that can be filtered by, the commonest first."""
+        found = self.read(f"SELECT {column} AS v FROM note WHERE {column} <> '' GROUP BY ALL ORDER BY count(*) DESC, v")
+        return [row["v"] for row in found]
+
+    def imports(self) -> list[Row]:
+        """Imports whose notes are still there, newest first: import_id, name (its files and day)."""
+        return self._imports
+
+    def standing(self, run_id: str, note_id: str) -> str | None:
+        """The prediction_id that stands for a note in a run."""
+        found = self._store.read(
+            "SELECT prediction_id FROM prediction WHERE run_id = $run AND note_id = $note AND chosen",
+            run=run_id,
+            note=note_id,
+        )
+        return found[0]["prediction_id"] if found else None
+
+    def _name_titles(self, version: str) -> None:
+        """Tables of one code book, and the DRG of each recorded title that came without a number."""
+        book = codebook(version)
+        titles = self.read("SELECT DISTINCT title FROM note WHERE title IS NOT NULL")
+        named = [(row["title"], drg.drg) for row in titles if (drg := book.by_title(row["title"]))]
+        self._tables["book"] = _table(
+            ("drg", "number", "mdc", "base_id", "level"),
+            [(d.drg, int(d.drg), d.mdc, d.base_id, d.level) for d in book.drgs.values()],
+        )
+        self._tables["titled"] = _table(("title", "drg"), named or [("", "")])
+
+    def keep(self, table: "pa.Table") -> str:
+        """Hold an Arrow table; returns the name it is read by."""
+        with self._lock:
+            self._made += 1
+            name = f"kept_{self._made}_"
+            # Several batches, so that several threads read them.
+            self._tables[name] = type(table).from_batches(table.to_batches(BATCH), table.schema)
+            return name
+
+    def table(self, name: str) -> "pa.Table":
+        return self._tables[name]
+
+    def drop(self, name: str) -> None:
+        self._tables.pop(name, None)
+
+    def _moved(self, what: str, end: str) -> bool:
+        seq = self._store.read(end)[0]["seq"]
+        moved = what not in self._ends or self._ends[what] != seq
+        self._ends[what] = seq
+        return moved
+
+
+def _placed(answers: "pa.Table") -> "pa.Table":
+    import pyarrow as pa
+
+    return answers.append_column("at", pa.array(range(len(answers)), pa.int32()))
+
+
+def _numbered(notes: "pa.Table") -> "pa.Table":
+    """Patients as numbers: they are only ever grouped by."""
+    at = notes.schema.get_field_index("patient")
+    return notes.set_column(at, "patient", notes["patient"].combine_chunks().dictionary_encode().indices)
