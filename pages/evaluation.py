@@ -158,9 +158,7 @@ def page() -> None:
     coverage(every)
     names = view.run_names(runs)
     shown = view.Shown(evaluation, choice, every, {run: names[run] for run in chosen}, profile().role)
-    for tab, (name, draw) in zip(
-        st.tabs(list(TABS), on_change="rerun", key="evaluation_tab"), TABS.items(), strict=True
-    ):
+    for tab, draw in zip(st.tabs(list(TABS), on_change="rerun", key="evaluation_tab"), TABS.values(), strict=True):
         if tab.open:
             with tab:
                 draw(shown)

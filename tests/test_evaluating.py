@@ -90,7 +90,7 @@ def test_measures_and_intervals_are_those_of_the_notes_one_by_one(truth, evaluat
 
 
 def test_groups_hold_their_own_notes(truth, evaluation):
-    notes, answer = truth
+    notes, _ = truth
     choice = Choice(("a",), ALL, K)
     for by, group_of in (
         ("mdc", lambda note: BOOK.drgs[notes[note][1]].mdc),

@@ -65,7 +65,7 @@ def test_every_tab_draws_two_runs_on_their_common_notes(home, tab):  # noqa: F81
 
 
 def test_labels_that_are_missing_or_of_another_version_are_explained(home):  # noqa: F811
-    fill(home, notes=notes("ab", drg_version="36") + [stored_note("c")], predictions=answers("x", "abc"))
+    fill(home, notes=[*notes("ab", drg_version="36"), stored_note("c")], predictions=answers("x", "abc"))
     shown = words(evaluation())
     assert "None of the 3 answered notes has a right DRG" in shown
     assert "2 answered notes have a label of another MS-DRG version than v43.1" in shown
