@@ -122,6 +122,24 @@ class Comparisons:
             run_ids, f"SELECT note_id, gold_drg, {drgs}, agreement FROM {{t}} WHERE {where} ORDER BY note_seq", params
         )
 
+    def drawn(
+        self, run_ids: Sequence[str], pair: tuple[int, int], pool: str, without: Sequence[str], salt: str, limit: int
+    ) -> list[str]:
+        """Some notes that all runs answered, in an order that `salt` decides, but for those of `without`.
+
+        `pool` is "any", or "different DRG" or "same DRG" of the two runs at the indexes `pair`.
+        """
+        one, other = pair
+        tests = {"any": "true", "same DRG": f"drg_{one:d} = drg_{other:d}"}
+        tests["different DRG"] = f"drg_{one:d} IS DISTINCT FROM drg_{other:d}"
+        found = self._ask(
+            run_ids,
+            f"""SELECT note_id FROM {{t}} WHERE {tests[pool]} AND note_id NOT IN (SELECT unnest($without::VARCHAR[]))
+            ORDER BY hash(note_id || $salt), note_id LIMIT {limit:d}""",
+            {"without": list(without), "salt": salt},
+        )
+        return [row["note_id"] for row in found]
+
     def agreements(self, run_ids: Sequence[str]) -> dict[str, int]:
         """Notes at each of AGREEMENTS."""
         found = {
