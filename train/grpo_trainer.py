@@ -1,0 +1,166 @@
+"""TRL's GRPOTrainer where it has no setting for what we need: resampling, Dr. GRPO's constant, rollouts, and where time goes."""
+
+import os
+import time
+from contextlib import contextmanager
+from typing import Any
+
+from trl import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
+
+from train.recipe import Recipe
+from train.resample import resample
+from train.rewards import Rewards
+from train.run import Run
+
+DR_GRPO_TOKENS = 1024  # the paper's constant, whatever length completions may have
+
+
+class EpochSampler(RepeatSampler):
+    """TRL's sampler, with an order of its own in each epoch, so that a run resumed in the second does not repeat the first."""
+
+    def set_epoch(self, epoch: int) -> None:
+        if self.shuffle:
+            self.generator.manual_seed(self.seed + epoch)
+
+
+class Trainer(GRPOTrainer):
+    def __init__(self, *args: Any, recipe: Recipe, run: Run, rewards: Rewards, **kwargs: Any):
+        self.recipe, self.run_folder, self.rewards = recipe, run.folder, rewards
+        self._rows: list[dict] = []
+        self._new_rollouts = False
+        super().__init__(*args, **kwargs)
+
+    def _get_train_sampler(self, dataset=None):
+        theirs = super()._get_train_sampler(dataset)
+        return EpochSampler(
+            theirs.data_source,
+            theirs.mini_repeat_count,
+            theirs.batch_size,
+            theirs.repeat_count,
+            theirs.shuffle,
+            theirs.seed,
+        )
+
+    @contextmanager
+    def _timed(self, name: str):
+        began = time.perf_counter()
+        yield
+        self._note(f"seconds/{name}", time.perf_counter() - began)
+
+    def _note(self, name: str, value: float) -> None:
+        self._metrics["train" if self.model.training else "eval"][name].append(value)
+
+    def _generate_and_score_completions(self, inputs):
+        self._rows, self._new_rollouts = inputs, True
+        return super()._generate_and_score_completions(inputs)
+
+    def _generate(self, prompts):
+        with self._timed("generation"):
+            return super()._generate(prompts)
+
+    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, **kwargs):
+        ids, logprobs = super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, **kwargs)
+        if self.recipe.resample == "none" or not self.model.training:
+            return ids, logprobs
+        draw = super()._generate_single_turn
+
+        def sample(rows: list[int], temperature: float) -> list[tuple]:
+            with self._temperature(temperature):
+                new_ids, new_logprobs = draw(
+                    [prompt_ids[row] for row in rows], images, multimodal_fields, num_generations
+                )
+            return list(zip(new_ids, new_logprobs or [None] * len(rows), strict=True))
+
+        def score(rows: list[int], drawn: list[tuple]) -> list[float]:
+            return self.rewards.totals([ids for ids, _ in drawn], _columns([self._rows[row] for row in rows]))
+
+        first = list(zip(ids, logprobs or [None] * len(ids), strict=True))
+        seed = f"{self.args.seed} {self.state.global_step} {self.accelerator.process_index}"
+        kept, again, temperatures = resample(
+            first, num_generations, self.recipe.resample, self.recipe.attempts, sample, score, seed
+        )
+        self._log_completion_extra("resampled", again)
+        self._log_completion_extra("temperature", [self.temperature if t is None else t for t in temperatures])
+        self._log_metric("resampled/groups", sum(map(bool, again)) / len(again))
+        self._log_metric("resampled/completions", sum(again) / len(again))
+        return [ids for ids, _ in kept], logprobs and [logprob for _, logprob in kept]
+
+    @contextmanager
+    def _temperature(self, value: float):
+        """Sample at another temperature; training's log-probabilities keep their own."""
+        places = [(self.vllm_generation, "temperature")] if self.use_vllm else [(self.generation_config, "temperature")]
+        before = [getattr(*place) for place in places]
+        for holder, name in places:
+            setattr(holder, name, value)
+        if not self.use_vllm:
+            self.generation_kwargs["temperature"] = value
+        try:
+            yield
+        finally:
+            for (holder, name), old in zip(places, before, strict=True):
+                setattr(holder, name, old)
+            if not self.use_vllm:
+                self.generation_kwargs["temperature"] = before[0]
+
+    def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
+        with self._timed("reward"):
+            each = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        groups = (each * self.reward_weights.to(each.device)).nansum(dim=1).view(-1, self.num_generations)
+        self._note("reward_spread", groups.std(dim=1).mean().item())
+        return each
+
+    def _compute_loss(self, model, inputs):
+        if self.loss_type != "dr_grpo":
+            return super()._compute_loss(model, inputs)
+        # TRL divides by the longest completion that is allowed, and reads it for nothing else in here.
+        longest, self.max_completion_length = self.max_completion_length, DR_GRPO_TOKENS
+        try:
+            return super()._compute_loss(model, inputs)
+        finally:
+            self.max_completion_length = longest
+
+    def log(self, logs, start_time=None):
+        if "loss" in logs and self.model.training:
+            done = self._metrics["train"]
+            spent = sum(done["seconds/generation"]) + sum(done["seconds/reward"])
+            logs |= {"beta": self.beta, "seconds/training": max(sum(done["step_time"]) - spent, 0.0)}
+            if self._new_rollouts and self.accelerator.is_main_process:
+                self._write_rollouts()
+            self._new_rollouts = False
+        super().log(logs, start_time)
+
+    def _write_rollouts(self) -> None:
+        """completions/step-N.parquet: a row for each completion, for the owner alone, there at once or not at all."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        logs, names = self._logs, list(self.rewards.weights)
+        columns = {name: list(logs["rewards"][name]) for name in names}
+        weighted = zip(
+            *([weight * value for value in columns[name]] for name, weight in self.rewards.weights.items()), strict=True
+        )
+        reward = [sum(value for value in row if value == value) for row in weighted]  # a term that is not known is NaN
+        extra = {name: list(values) for name, values in logs["extra"].items()}
+        table = pa.table(
+            {
+                "step": [self.state.global_step] * len(reward),
+                "case_id": extra.pop("case_id"),
+                "prompt": list(logs["prompt"]),
+                "completion": extra.pop("text"),
+                **extra,
+                **columns,
+                "reward": reward,
+                "advantage": list(logs["advantages"]),
+            }
+        )
+        folder = self.run_folder / "completions"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        part = folder / ".part"
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            pq.write_table(table, out, compression="zstd")
+        part.replace(folder / f"step-{self.state.global_step:06d}.parquet")
+
+
+def _columns(rows: list[dict]) -> dict[str, list]:
+    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -1,0 +1,84 @@
+"""Dynamic resampling: groups without signal are sampled again, all of a step in one call, before anything is learnt from them.
+
+A group is dead when its rewards are all equal, since then every advantage is 0. In the paper each such prompt is sampled again
+up to 12 times at a temperature drawn from 0.7 to 1.0: *neutral* stops at any variance, *positive* also wants one reward above 0.
+What is drawn at another temperature than the training's is off-policy, in the paper as here; importance sampling would
+undo it (the weight of 300 tokens at 0.7 is about e^-6), so both together are refused.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from train.recipe import Recipe, RecipeError
+
+TEMPERATURES = (0.7, 0.8, 0.9, 1.0)
+
+Sample = Callable[[list[int], float], list[Any]]  # rows, temperature → a completion for each
+Score = Callable[[list[int], list[Any]], list[float]]  # rows, their completions → rewards
+
+
+def dead(rewards: Sequence[float], mode: str) -> bool:
+    """Whether a group is to be sampled again."""
+    return max(rewards) - min(rewards) < 1e-6 or (mode == "positive" and max(rewards) <= 0)
+
+
+def resample(
+    completions: Sequence[Any], size: int, mode: str, attempts: int, sample: Sample, score: Score, seed: str
+) -> tuple[list[Any], list[int], list[float | None]]:
+    """The completions with those of dead groups of `size` drawn anew, at most `attempts` times.
+
+    Returns the completions, how often each was drawn again, and the temperature of its last drawing (None: the training's). The
+    same `seed` draws the same temperatures.
+    """
+    kept = list(completions)
+    again, temperatures = [0] * len(kept), [None] * len(kept)
+    rewards = score(list(range(len(kept))), kept)
+    chance = random.Random(seed)
+    for _ in range(attempts):
+        rows = [
+            row
+            for start in range(0, len(kept), size)
+            if dead(rewards[start : start + size], mode)
+            for row in range(start, start + size)
+        ]
+        if not rows:
+            break
+        temperature = chance.choice(TEMPERATURES)
+        drawn = sample(rows, temperature)
+        for row, completion, reward in zip(rows, drawn, score(rows, drawn), strict=True):
+            kept[row], rewards[row], temperatures[row] = completion, reward, temperature
+            again[row] += 1
+    return kept, again, temperatures
+
+
+def refuse(recipe: Recipe, config: Any, processes: int, sharded: bool) -> None:
+    """RecipeError for what would deadlock, cancel itself or split groups. `sharded`: ZeRO-3 or FSDP."""
+    if recipe.resample == "none":
+        return
+    asked = f"resample: {recipe.resample}"
+    local = config.per_device_train_batch_size * config.steps_per_generation
+    if local % config.num_generations:
+        raise RecipeError(
+            f"{asked} needs whole groups in each process: {local} completions a process are no multiple of "
+            f"{config.num_generations} generations; change trl.per_device_train_batch_size or batch_size."
+        )
+    if config.use_vllm and config.vllm_importance_sampling_correction:
+        raise RecipeError(
+            f"{asked} draws at other temperatures, which the importance sampling correction cancels; set "
+            "trl.vllm_importance_sampling_correction: false."
+        )
+    if config.use_vllm and config.vllm_enable_sleep_mode:
+        raise RecipeError(
+            f"{asked} generates more than once a step, which vLLM's sleep mode forbids; set trl.vllm_enable_sleep_mode: false."
+        )
+    if processes > 1 and config.use_vllm and config.vllm_mode == "server":
+        raise RecipeError(
+            f"{asked} with a vLLM server would deadlock on several processes; use trl.vllm_mode: colocate."
+        )
+    if processes > 1 and config.use_vllm and config.vllm_tensor_parallel_size > 1:
+        raise RecipeError(f"{asked} would deadlock with tensor parallel vLLM; set trl.vllm_tensor_parallel_size: 1.")
+    if processes > 1 and sharded and not config.use_vllm:
+        raise RecipeError(
+            f"{asked} would deadlock when transformers generates with sharded weights; use trl.use_vllm: true."
+        )
