@@ -18,6 +18,7 @@ from sapphire.drg.codebook import Drg
 DRAWS, PAIRED_DRAWS = 2_000, 10_000
 LEVEL = 0.95
 FEW = 300  # clusters below which a percentile bootstrap is too narrow (arXiv 2503.01747 warns below a few hundred)
+RARE = 10  # right clusters, or wrong ones, below which it is too: where all agree it is a point
 CHUNK = 4_000_000  # numbers drawn at once, to bound the memory
 SPREAD = 8  # how much longer a number of a multinomial takes than a cluster drawn by its place
 
@@ -179,14 +180,17 @@ def interval(
 
 
 def interval_tuples(rows: ArrayLike, draws: int = DRAWS, seed: int = 0) -> list[Interval]:
-    """Intervals of shares between 0 and 1: the bootstrap, or below FEW clusters Wilson's with the clusters as units, which
-    does not shrink to a point when all cases agree. `rows` as in `bootstrap_tuples`."""
+    """Intervals of shares between 0 and 1: the bootstrap, or with FEW clusters or RARE events Wilson's with the clusters as units,
+    which does not shrink to a point when all cases agree. `rows` as in `bootstrap_tuples`."""
     rows = _tuples(rows)
     clusters, cases = int(rows[:, -1].sum()), int(rows[:, -2] @ rows[:, -1])
-    if clusters >= FEW:
-        return bootstrap_tuples(rows, draws, seed)
     shares = np.clip(rows[:, -1] @ rows[:, :-2] / cases, 0, 1)
-    return [wilson(share * clusters, clusters)._replace(estimate=float(share), n=cases) for share in shares]
+    drawn = bootstrap_tuples(rows, draws, seed) if clusters >= FEW else [None] * len(shares)
+    enough = clusters * np.minimum(shares, 1 - shares) >= RARE
+    return [
+        found if found and many else wilson(share * clusters, clusters)._replace(estimate=float(share), n=cases)
+        for share, many, found in zip(shares, enough, drawn, strict=True)
+    ]
 
 
 def paired(

@@ -72,11 +72,14 @@ def _check_name(out: Path) -> None:
 
 
 class Part:
-    """The work file of an output, held by one process. `rows` counts those that are safe in it."""
+    """The work file of an output, held by one process. `rows` counts those that are safe in it.
 
-    def __init__(self, out: Path, run: str):
+    `schema` is the output's pyarrow schema where it is not that of prediction rows; `about` is what a Parquet output says of its run.
+    """
+
+    def __init__(self, out: Path, run: str, schema: Any = None, about: dict[str, Any] | None = None):
         _check_name(out)
-        self.out, self.run, self.rows = out, run, 0
+        self.out, self.run, self.rows, self.schema, self.about = out, run, 0, schema, about or {}
         self.path = out.with_name(out.name + ".part")
         try:
             self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
@@ -89,8 +92,8 @@ class Part:
             self._file.close()
             raise
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Add a row; it is in the file when this returns."""
+    def append(self, row: dict[str, Any] | list[dict[str, Any]]) -> None:
+        """Add a row, or several that belong together and count as one; they are in the file when this returns."""
         self._write(row)
         self.rows += 1
 
@@ -147,7 +150,7 @@ class Part:
         except (ValueError, TypeError, KeyError):
             return None
 
-    def _write(self, row: dict[str, Any]) -> None:
+    def _write(self, row: dict[str, Any] | list[dict[str, Any]]) -> None:
         try:
             self._file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
             self._file.flush()
@@ -160,23 +163,25 @@ class Part:
             "make room and run the same command again."
         )
 
-    def _lines(self) -> Iterator[bytes]:
+    def _rows(self) -> Iterator[dict[str, Any]]:
         self._file.seek(0)
         next(self._file)
-        return self._file
+        for line in self._file:
+            found = json.loads(line)
+            yield from found if isinstance(found, list) else [found]
 
     def _as_jsonl(self, file: IO[bytes]) -> None:
-        file.writelines(self._lines())
+        file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in self._rows())
 
     def _as_parquet(self, file: IO[bytes]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        schema = _schema().with_metadata({"run": self.run})
+        schema = (self.schema or _schema()).with_metadata({"run": self.run, "about": json.dumps(self.about)})
         with pq.ParquetWriter(file, schema) as writer:
-            lines = self._lines()
-            while rows := [json.loads(line) for line in islice(lines, BATCH)]:
-                writer.write_table(pa.Table.from_pylist(rows, schema))
+            rows = self._rows()
+            while batch := list(islice(rows, BATCH)):
+                writer.write_table(pa.Table.from_pylist(batch, schema))
 
 
 def _schema() -> Any:

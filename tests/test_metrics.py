@@ -130,7 +130,9 @@ def test_few_patients_get_an_interval_that_is_no_point():
     assert all_right[:4] == pytest.approx((1, wilson(12, 12).low, 1, 12)) and all_right.method == "wilson"
     twice = interval(np.ones(12), [i // 2 for i in range(12)])[0]
     assert twice.low == pytest.approx(wilson(6, 6).low) and twice.n == 12  # two stays of a patient count as one
-    assert interval(np.ones(400))[0].method == "bootstrap"
+    rare = np.repeat([1, 0], [9, 391])
+    assert interval(rare)[0][:4] == pytest.approx(wilson(9, 400)[:4])
+    assert interval(1 - np.repeat([1, 0], [20, 380]))[0].method == "bootstrap"
 
 
 def test_an_interval_needs_numbers():
