@@ -20,6 +20,7 @@ from sapphire.scoring import Scored
 from sapphire.store import open_store
 from sapphire.taking_in import take_in
 from tests.test_claims import NOTE as STAY
+from tests.test_claims import TRACE
 from tests.tiny import save_tiny_llama
 from train import compare
 from train.baselines import BASELINES
@@ -49,7 +50,7 @@ def demo(tmp_path_factory):
 
 def answered(note: Note, drgs, think="Fluid overload.") -> Scored:
     texts = [compose(think, BOOK.drgs[drg].title.upper()) if drg else "no form" for drg in drgs]
-    return Scored(note, tuple(Completion(text, (), think, 20, 1.0, None) for text in texts))
+    return Scored(note, tuple(Completion(text, (), think[:60], 20, 1.0, None) for text in texts))
 
 
 def write(path, scored, about=ABOUT, card=CARD):
@@ -124,9 +125,7 @@ def test_the_lines_of_reasoning_are_judged_against_note_and_stay(tmp_path):
     drg = "286"  # circulatory disorders except AMI, with cardiac catheterization with MCC
     note = Note("n", STAY, age=70, sex="M", drg=drg, drg_version="43.1")
     gold = BOOK.drgs[note.drg]
-    true, false = (
-        rows(answered(note, [note.drg], think), CARD, gold, "r")[0] for think in (TRACE, "It is clear.")
-    )
+    true, false = (rows(answered(note, [note.drg], think), CARD, gold, "r")[0] for think in (TRACE, "It is clear."))
     assert (true["true_lines"], false["true_lines"]) == (1.0, 0.0)
     assert (true["outcome"], true["reward"], true["drg"]) == ("full", 2.0, drg)
 
