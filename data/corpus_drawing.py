@@ -9,8 +9,8 @@ from random import Random
 
 from data.corpus_levels import LEVELS, is_hac, rank_beside, table_level
 from data.corpus_plan import Plan, fits, procedure_ids
-from data.corpus_rules import Coded, code_as_a_coder
 from data.corpus_tables import DISPOSITIONS, Coding, Condition, Procedure, Tables
+from sapphire.drg.coding import Coded, code_as_a_coder
 from sapphire.drg.grouper import Claim
 
 MOST = 7  # conditions of a stay, the principal among them, before what must be added

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
-from data.corpus_rules import Coded, code_as_a_coder
 from data.corpus_tables import DISPOSITIONS, Coding, Condition, Tables
+from sapphire.drg.coding import Coded, code_as_a_coder
 from sapphire.drg.grouper import Claim, drg_of
 
 # Stand-ins for any counting code of a level; several, because a principal diagnosis may exclude one.

@@ -6,9 +6,9 @@ from random import Random
 
 from data.corpus_drawing import Drawing, Mention, Pools
 from data.corpus_plan import Plan
-from data.corpus_rules import Coded
 from data.corpus_tables import TablesError
 from sapphire.drg.claims import reason_of
+from sapphire.drg.coding import Coded
 from sapphire.drg.grouper import UNGROUPABLE, Claim, Grouping, drg_of, group
 
 ATTEMPTS = 12  # draws of one plan before its record is called unusable

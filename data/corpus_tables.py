@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from data.corpus_phrase import Phrase, PhraseError, Pool, pool
+from sapphire.drg.coding import Rule
 from sapphire.drg.icd import normal
 
 KNOWLEDGE = Path(__file__).parent / "knowledge"
@@ -84,17 +85,6 @@ class Procedure:
     codings: tuple[Coding, ...]
     words: Pool
     file: str
-
-
-@dataclass(frozen=True)
-class Rule:
-    why: str
-    has: tuple[tuple[str, ...], ...]
-    not_: tuple[str, ...] = ()
-    replace: Mapping[str, str] = field(default_factory=dict)
-    before: tuple[str, ...] = ()
-    add: Mapping[str, str] = field(default_factory=dict)
-    drop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

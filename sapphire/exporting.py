@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sapphire.completions import compose, parse
 from sapphire.drg.codebook import codebook
-from sapphire.prompts import messages
+from sapphire.prompts import Case, messages
 from sapphire.reviewing import DECISIONS
 from sapphire.store import Store
 
@@ -131,7 +131,7 @@ def _saved(store: Store) -> list[dict]:
     return store.read(
         """
         SELECT r.*, p.model, p.prompt, p.completion, p.forced, p.drg AS predicted_drg, p.title AS predicted_title, p.confidence,
-            n.text, n.text_hash, n.course_start, n.course_end, n.drg AS recorded_drg, n.credentialed, n.source,
+            n.text, n.age, n.sex, n.discharge_status, n.text_hash, n.course_start, n.course_end, n.drg AS recorded_drg, n.credentialed, n.source,
             epoch(r.recorded_at) - epoch(opened.at) AS seconds
         FROM saved_review r
         JOIN current_note n USING (note_id)
@@ -167,7 +167,8 @@ def _best_reasoning(reviews: Sequence[dict]) -> str:
 
 def _prompt(review: dict) -> list[dict]:
     text = review["text"][review["course_start"] : review["course_end"]] if review["course_end"] else review["text"]
-    return messages(text, review["prompt"] or "plain", review["drg_version"])
+    case = Case(text, review["age"], review["sex"], review["discharge_status"])
+    return messages(case, review["prompt"] or "plain", review["drg_version"])
 
 
 def _sft_row(review: dict, reasoning: str) -> dict:

@@ -1,11 +1,16 @@
 """Chat messages for a note: what every engine, SFT row and GRPO row puts before the model.
 
 The plain prompt asks the paper's question (arXiv 2505.21908, "The task") in our own words. What all notes share stands
-first and the note last, so that an engine's prefix cache holds the introduction. The grounded prompt, which puts indexed
-conditions and candidate DRGs before the note, becomes a second entry of `QUESTIONS`.
+first and the note last, so that an engine's prefix cache holds the introduction. The grounded prompt puts before the note what the
+condition index finds in it and the DRGs to which the grouper leads from there (`sapphire.drg.digest`); both come from the note and, where
+they are known, the patient's age, sex and disposition, never from a code or DRG of the case.
 """
 
 import re
+from dataclasses import dataclass
+
+from sapphire.drg.digest import digest
+from sapphire.drg.grounding import ground
 
 # No example of the form with words inside: a small model copies them instead of reasoning.
 SYSTEM = """\
@@ -24,8 +29,33 @@ What is the most likely MS-DRG of the stay described below? Give its full title 
 Hospital course:
 """
 
-QUESTIONS = {"plain": PLAIN}
-PROMPTS = tuple(QUESTIONS)
+GROUNDED = """\
+MS-DRG, CMS grouper version {version}. The principal diagnosis, or its procedure, gives the base DRG; the highest CC or MCC \
+that counts gives the severity. An index found, perhaps wrongly:
+{finds}
+The likeliest MS-DRGs by these finds:
+{candidates}
+Read the note and give the full title of the right MS-DRG, from this list or not, in upper case, without the number.
+
+Hospital course:
+"""
+NOTHING = "(nothing)"
+
+PROMPTS = ("plain", "grounded")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a model may know of a stay: the text it reads, and age (years), sex ("M", "F", "U") and Medicare's discharge status if known.
+
+    The plain prompt shows the text alone; the grounded one also gives the rest to the grouper.
+    """
+
+    text: str
+    age: int | None = None
+    sex: str | None = None
+    discharge_status: int | None = None
+
 
 # Where markup can begin: "<" before a letter, a slash or a bar (<think>, </answer>, <s>, <|im_end|>, <｜User｜>,
 # <start_of_turn>), and Mistral's bracketed capitals ([INST], [/INST]). "<3.5" and "[1]" stay as they are.
@@ -48,12 +78,24 @@ def fiscal_year(version: str) -> int:
     return 1983 + int(version[:2])
 
 
-def messages(text: str, prompt: str = "plain", version: str = "43.1") -> list[dict[str, str]]:
-    """System and user message for one note.
+def messages(case: Case | str, prompt: str = "plain", version: str = "43.1") -> list[dict[str, str]]:
+    """System and user message for one case, or for a text of which nothing else is known.
 
     Raises ValueError when the prompt is unknown or the version is no grouper version.
     """
-    if prompt not in QUESTIONS:
+    if prompt not in PROMPTS:
         raise ValueError(f"There is no prompt {prompt!r}; choose one of: {', '.join(PROMPTS)}.")
-    question = QUESTIONS[prompt].format(version=version, year=fiscal_year(version))
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question + neutral(text.strip())}]
+    case = Case(case) if isinstance(case, str) else case
+    year = fiscal_year(version)
+    question = PLAIN.format(version=version, year=year) if prompt == "plain" else _grounded(case, version)
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question + neutral(case.text.strip())}]
+
+
+def _grounded(case: Case, version: str) -> str:
+    grounding = ground(case.text, version, case.age, case.sex, case.discharge_status)
+    finds, candidates = digest(grounding, case.text, version)
+    return GROUNDED.format(
+        version=version,
+        finds=neutral("\n".join(f"- {each}" for each in finds) or NOTHING),
+        candidates="\n".join(f"{i}. {each}" for i, each in enumerate(candidates, 1)) or NOTHING,
+    )

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from sapphire.engines import Completion, Engine, EngineError, Sampling, load
 from sapphire.importing import stored_note
 from sapphire.notes import Note
-from sapphire.scoring import note_input, sample_rows
+from sapphire.scoring import model_case, sample_rows
 from sapphire.store import Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -212,8 +212,8 @@ class Runner:
 
     def _complete(self, run: Run, engine: Engine, note: Note) -> list[Completion]:
         if run.sampling.n > 1:
-            return next(engine.score([note_input(note)], run.sampling, run.cancel))
-        pieces = engine.stream(note_input(note), run.sampling, run.cancel)
+            return next(engine.score([model_case(note)], run.sampling, run.cancel))
+        pieces = engine.stream(model_case(note), run.sampling, run.cancel)
         while True:
             try:
                 run.live += next(pieces)

@@ -15,6 +15,7 @@ from sapphire.drg.codebook import CodeBook, Drg, codebook
 from sapphire.engines import Cancelled, Completion, Engine, EngineError, ModelCard, Sampling
 from sapphire.notes import Note, NotesError, Problem, hospital_course, read_notes
 from sapphire.prediction_files import COLUMNS, OutputError, Part, finished
+from sapphire.prompts import Case
 from sapphire.rewards import breakdown, outcome, total
 
 
@@ -33,6 +34,11 @@ def note_input(note: Note) -> str:
     return note.text[slice(*span)] if span else note.text
 
 
+def model_case(note: Note) -> Case:
+    """A note as engines take it: its input, and age, sex and discharge status where the note's file gave them."""
+    return Case(note_input(note), note.age, note.sex, note.discharge_status)
+
+
 def score(
     notes: Iterable[Note | Problem], engine: Engine, sampling: Sampling, cancel: threading.Event | None = None
 ) -> Iterator[Scored]:
@@ -42,18 +48,18 @@ def score(
     waiting: deque[Note] = deque()  # notes that the engine took and did not answer yet
     unread: deque[Problem] = deque()  # the row that ended the engine's present input, if one did
 
-    def texts() -> Iterator[str]:
-        yield from [note_input(note) for note in waiting]
+    def cases() -> Iterator[Case]:
+        yield from [model_case(note) for note in waiting]
         for item in source:
             if isinstance(item, Problem):
                 unread.append(item)
                 return
             waiting.append(item)
-            yield note_input(item)
+            yield model_case(item)
 
     while True:
         try:
-            for completions in engine.score(texts(), sampling, cancel):
+            for completions in engine.score(cases(), sampling, cancel):
                 yield Scored(waiting.popleft(), tuple(completions))
             if not unread:
                 return

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sapphire.drg.codebook import DEFAULT_VERSION
+from sapphire.prompts import Case
 
 
 class EngineError(RuntimeError):
@@ -77,9 +78,9 @@ class Engine(Protocol):
     card: ModelCard
 
     def stream(
-        self, text: str, sampling: Sampling, cancel: threading.Event | None = None
+        self, case: Case | str, sampling: Sampling, cancel: threading.Event | None = None
     ) -> Generator[str, None, Completion]:
-        """One completion: yields its text piece by piece, forced parts included, and returns it whole.
+        """One completion of a case, or of a text of which nothing else is known: yields its text piece by piece, forced parts included, and returns it whole.
 
         Raises:
             Cancelled: when `cancel` is set.
@@ -88,9 +89,9 @@ class Engine(Protocol):
         ...
 
     def score(
-        self, texts: Iterable[str], sampling: Sampling, cancel: threading.Event | None = None
+        self, cases: Iterable[Case | str], sampling: Sampling, cancel: threading.Event | None = None
     ) -> Iterator[list[Completion]]:
-        """`sampling.n` completions of each text, in input order. Raises as `stream` does, at the text that failed."""
+        """`sampling.n` completions of each case, in input order. Raises as `stream` does, at the case that failed."""
         ...
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from sapphire.engines import Cancelled, Completion, EngineError, ModelCard, Samp
 from sapphire.engines.backend import Backend, Watch
 from sapphire.engines.decoding import ANSWER, complete
 from sapphire.engines.titles import titles
-from sapphire.prompts import messages
+from sapphire.prompts import Case, messages
 
 POLL = 0.1  # seconds between two looks at the clock and the cancel event
 GRACE = 5.0  # seconds that a model is given to stop
@@ -30,28 +30,28 @@ class LocalEngine:
         self._backend: Backend | None = self._load()
 
     def stream(
-        self, text: str, sampling: Sampling, cancel: threading.Event | None = None
+        self, case: Case | str, sampling: Sampling, cancel: threading.Event | None = None
     ) -> Generator[str, None, Completion]:
         """See `engines.Engine.stream`. Closing the generator stops the model."""
-        return self._stream(text, sampling, cancel, fresh=True)
+        return self._stream(case, sampling, cancel, fresh=True)
 
     def score(
-        self, texts: Iterable[str], sampling: Sampling, cancel: threading.Event | None = None
+        self, cases: Iterable[Case | str], sampling: Sampling, cancel: threading.Event | None = None
     ) -> Iterator[list[Completion]]:
         """See `engines.Engine.score`. One sequence at a time; the prompt that samples share is read once."""
-        for text in texts:
+        for case in cases:
             samples = [replace(sampling, seed=sampling.seed + i) for i in range(sampling.n)]
-            yield [_last(self._stream(text, each, cancel, fresh=i == 0)) for i, each in enumerate(samples)]
+            yield [_last(self._stream(case, each, cancel, fresh=i == 0)) for i, each in enumerate(samples)]
 
     def _stream(
-        self, text: str, sampling: Sampling, cancel: threading.Event | None, fresh: bool
+        self, case: Case | str, sampling: Sampling, cancel: threading.Event | None, fresh: bool
     ) -> Generator[str, None, Completion]:
         turn = self._wait(cancel)
         watch = Watch(sampling.timeout, cancel)
         pieces: queue.SimpleQueue[str | Completion | Exception] = queue.SimpleQueue()
         worker = threading.Thread(
             target=self._decode,
-            args=(turn, text, sampling, fresh, pieces.put, watch),
+            args=(turn, case, sampling, fresh, pieces.put, watch),
             name="sapphire-model",
             daemon=True,
         )
@@ -105,7 +105,7 @@ class LocalEngine:
     def _decode(
         self,
         turn: threading.Lock,
-        text: str,
+        case: Case | str,
         sampling: Sampling,
         fresh: bool,
         put: Callable[[str | Completion | Exception], None],
@@ -116,7 +116,7 @@ class LocalEngine:
                 raise EngineError(f"The model {self.card.name} was closed; load it again.")
             if self._backend is None:
                 self._backend = self._load()
-            chat = messages(text, self.card.prompt, self.card.drg_version)
+            chat = messages(case, self.card.prompt, self.card.drg_version)
             prompt = self._backend.prompt(chat, sampling.max_thinking + ANSWER, fresh)
             put(complete(self._backend, prompt, self.card.drg_version, sampling, put, watch))
         except Exception as error:

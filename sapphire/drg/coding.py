@@ -1,19 +1,54 @@
-"""From plainly written conditions to what a coder would report: combination codes and sequencing, by the rules of `rules.yaml`."""
+"""From plainly written conditions to what a coder would report: combination codes and sequencing.
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import lru_cache
+The rules are ICD-10-CM's Official Guidelines as far as `tables/coding_rules.json` holds them; `python -m data.wordings` writes that file
+from `data/knowledge/rules.yaml`.
+"""
 
-from data.corpus_tables import Rule
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Fits when each of `has` (code patterns, * for any ending) is met by some code and `not_` by none."""
+
+    why: str
+    has: tuple[tuple[str, ...], ...]
+    not_: tuple[str, ...] = ()
+    replace: Mapping[str, str] = field(default_factory=dict)
+    before: tuple[str, ...] = ()
+    add: Mapping[str, str] = field(default_factory=dict)
+    drop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A diagnosis code with the drawn condition whose words in the note show it, and whether it was present on admission."""
+    """A diagnosis code with the condition whose words in the note show it, and whether it was present on admission."""
 
     code: str
     source: str
     poa: str = "Y"
+
+
+@cache
+def rules() -> tuple[Rule, ...]:
+    """The checked-in rules, from top to bottom."""
+    listed = json.loads(files("sapphire.drg").joinpath("tables", "coding_rules.json").read_text(encoding="utf-8"))
+    return tuple(
+        Rule(
+            why=each["why"],
+            has=tuple(map(tuple, each["has"])),
+            not_=tuple(each["not"]),
+            replace=each["replace"],
+            before=tuple(each["before"]),
+            add=each["add"],
+            drop=tuple(each["drop"]),
+        )
+        for each in listed
+    )
 
 
 @lru_cache(maxsize=500_000)

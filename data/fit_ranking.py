@@ -1,0 +1,306 @@
+"""Fit the index's two ranking models: `python -m data.fit_ranking --corpus DIR` (DIR made by `python -m data.corpus`).
+
+Trains on `data/natural/train` and the corpus's `train.parquet` and nothing else, and writes `sapphire/drg/tables/ranking.json` (weights by
+name) and `code_counts.tsv`. First it prints what cross-validation over the notes by hand gives (folds of whole files; the corpus always on
+the training side): how often the first candidate is right, and whether the right DRG is among the candidates.
+"""
+
+import argparse
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+import sapphire.drg
+from data.natural import case, records
+from sapphire.drg import grounding, icd, ranking
+from sapphire.drg.codebook import codebook
+from sapphire.drg.coding import rules
+from sapphire.drg.conditions import find, level
+from sapphire.drg.grounding import features, judged, principal_ways
+from sapphire.drg.patient import Patient, patient
+from sapphire.drg.ranking import Condition, Prior, gathered
+
+TABLES = Path(sapphire.drg.__file__).parent / "tables"
+FOLDER = Path(__file__).parent / "natural" / "train"
+VERSION = "43.1"
+FOLDS = 5
+BY_HAND = 6.0  # what a note by hand weighs against one of the corpus
+RIDGE = 2.0
+STEPS = 400
+
+
+@dataclass
+class Example:
+    text: str
+    who: Patient
+    pdx: str
+    codes: frozenset[str]
+    drg: str
+    group: str  # the file of a note by hand, "" for the corpus
+    conditions: list[Condition]
+
+    @property
+    def weight(self) -> float:
+        return BY_HAND if self.group else 1.0
+
+    def reported(self, condition: Condition) -> bool:
+        return any(code in self.codes or bool(_COMBINED.get(code, set()) & self.codes) for code in condition.codes[:1])
+
+    def adds(self) -> dict[str, tuple[int, int, int]]:
+        """What this note adds to the counts of codes."""
+        out = {}
+        for each in self.conditions:
+            if each.status != ranking.FAMILY:
+                out[each.codes[0]] = (1, int(self.reported(each)), int(self.first(each)))
+        return out
+
+    def first(self, condition: Condition) -> bool:
+        code = condition.codes[0]
+        return code == self.pdx or self.pdx in _COMBINED.get(code, ())
+
+
+_COMBINED: dict[str, set[str]] = defaultdict(set)
+for _rule in rules():
+    for _old, _new in _rule.replace.items():
+        _COMBINED[_old].add(_new)
+
+
+def example(row: dict, group: str = "") -> Example:
+    return Example(
+        text=row["text"],
+        who=patient(row["text"], row["age"], row["sex"], row["discharge_status"]),
+        pdx=row["pdx"],
+        codes=frozenset((row["pdx"], *row["sdx"], *row["procedures"])),
+        drg=row["drg"],
+        group=group,
+        conditions=gathered(find(row["text"], VERSION)),
+    )
+
+
+def by_hand() -> list[Example]:
+    return [example(case(record, "natural-train", ""), record["file"]) for record in records(FOLDER)]
+
+
+def of_corpus(path: Path, limit: int) -> list[Example]:
+    rows = pq.read_table(path).slice(0, limit).to_pylist()
+    with ProcessPoolExecutor(2) as pool:
+        return list(pool.map(example, rows, chunksize=50))
+
+
+def count(examples: Iterable[Example]) -> dict[str, tuple[int, int, int]]:
+    total: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for each in examples:
+        for code, numbers in each.adds().items():
+            for i, number in enumerate(numbers):
+                total[code][i] += number
+    return {code: (a, b, c) for code, (a, b, c) in total.items()}
+
+
+def fit(examples: Sequence[Example]) -> tuple[dict, dict]:
+    """The weights of both models and the counts, from these examples alone."""
+    counts = count(examples)
+    known = Prior(counts)
+    weights = {"reported": _fit_reported(examples, known), "principal": {"principal rate": 1.0}}
+    _use(weights)
+    choices = []
+    for each in examples:
+        less = each.adds()
+        ways = principal_ways(
+            judged(each.conditions, each.text, known, less), each.text, each.who, VERSION, known, less
+        )
+        right = _right(ways, each)
+        if any(right) and not all(right):
+            choices.append(([way.features for way in ways], right, each.weight))
+    weights["principal"] = _fit_principal(choices)
+    return weights, counts
+
+
+def _right(ways, each: Example) -> list[bool]:
+    exact = [way.code == each.pdx for way in ways]
+    if any(exact):
+        return exact
+    drgs = codebook(VERSION).drgs
+    return [drgs[each.drg].base_id in {drgs[drg].base_id for drg in way.drgs} for way in ways]
+
+
+def _use(weights: dict) -> None:
+    """Let the runtime use these weights in this process."""
+    ranking.weights = lambda: weights
+
+
+def _fit_reported(examples: Sequence[Example], known: Prior) -> dict[str, float]:
+    rows, labels, importance = [], [], []
+    for each in examples:
+        for condition, values in zip(
+            each.conditions, features(each.conditions, each.text, known, each.adds()), strict=True
+        ):
+            rows.append(values)
+            labels.append(each.reported(condition))
+            importance.append(each.weight)
+    names, x = _matrix(rows)
+    y, w = np.array(labels, float), np.array(importance)
+    b = np.zeros(len(names))
+    for _ in range(12):  # Newton
+        p = 1 / (1 + np.exp(-np.clip(x @ b, -30, 30)))
+        gradient = x.T @ (w * (y - p)) - RIDGE * b
+        hessian = (x * (w * p * (1 - p))[:, None]).T @ x + RIDGE * np.eye(len(b))
+        b += np.linalg.solve(hessian, gradient)
+    return _named(names, b)
+
+
+def _fit_principal(choices) -> dict[str, float]:
+    names, x = _matrix([values for rows, _, _ in choices for values in rows])
+    owner = np.repeat(np.arange(len(choices)), [len(rows) for rows, _, _ in choices])
+    right = np.array([flag for _, flags, _ in choices for flag in flags], float)
+    importance = np.array([weight for _, _, weight in choices])
+    b, m, v = np.zeros(len(names)), np.zeros(len(names)), np.zeros(len(names))
+    scale = x.std(0) + 1e-6
+    x = x / scale
+    for step in range(1, STEPS + 1):  # Adam
+        power = np.exp(x @ b - _by(np.maximum, x @ b, owner, -1e9)[owner])
+        p = power / _by(np.add, power, owner, 0.0)[owner]
+        hit = power * right
+        q = hit / np.maximum(_by(np.add, hit, owner, 0.0)[owner], 1e-12)
+        gradient = x.T @ (importance[owner] * (q - p)) / importance.sum() - 0.002 * b
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        b += 0.05 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
+    return _named(names, b / scale)
+
+
+def _by(function, values, owner, start):
+    out = np.full(owner.max() + 1, start)
+    function.at(out, owner, values)
+    return out
+
+
+def _matrix(rows: Sequence[dict[str, float]]) -> tuple[list[str], np.ndarray]:
+    names = sorted({name for row in rows for name in row})
+    place = {name: i for i, name in enumerate(names)}
+    x = np.zeros((len(rows), len(names)))
+    for i, row in enumerate(rows):
+        for name, value in row.items():
+            x[i, place[name]] = value
+    return names, x
+
+
+def _named(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in zip(names, values, strict=True) if abs(value) > 1e-4}
+
+
+@dataclass
+class Scores:
+    """Shares in per cent over the examples."""
+
+    examples: int
+    drg: float
+    base: float
+    severity: float
+    among: float  # the right DRG among the candidates
+    base_among: float
+    principal: float  # exact code of the principal diagnosis
+    diagnoses: tuple[float, float]  # precision, recall of exact diagnosis codes
+    weighty: tuple[float, float]  # the same of those with a CC or MCC
+
+    def __str__(self) -> str:
+        return (
+            f"{self.examples:5} notes: DRG {self.drg:5.1f}%  base {self.base:5.1f}%  severity {self.severity:5.1f}%  DRG among candidates "
+            f"{self.among:5.1f}%  base among {self.base_among:5.1f}%  principal {self.principal:5.1f}%  diagnoses P {self.diagnoses[0]:5.1f} "
+            f"R {self.diagnoses[1]:5.1f}  CC/MCC P {self.weighty[0]:5.1f} R {self.weighty[1]:5.1f}"
+        )
+
+
+def measure(examples: Sequence[Example], counts: dict, weights: dict, wrong: list | None = None) -> Scores:
+    _use(weights)
+    known = Prior(counts)
+    drgs = codebook(VERSION).drgs
+    hits: Counter = Counter()
+    for each in examples:
+        conditions = judged(each.conditions, each.text, known)
+        ways = principal_ways(conditions, each.text, each.who, VERSION, known)
+        found = ()
+        if ways:
+            odds = ranking.softmax([ranking.score(way.features, "principal") for way in ways])
+            found = grounding._candidates(ways, odds, conditions, VERSION)
+        gold = drgs[each.drg]
+        first = drgs[found[0].drg] if found else None
+        hits["drg"] += bool(first) and first.drg == gold.drg
+        hits["base"] += bool(first) and first.base_id == gold.base_id
+        hits["severity"] += bool(first) and first.level == gold.level
+        hits["among"] += gold.drg in {item.drg for item in found}
+        hits["base among"] += gold.base_id in {drgs[item.drg].base_id for item in found}
+        hits["principal"] += bool(found) and found[0].code == each.pdx
+        if wrong is not None and (not first or first.drg != gold.drg):
+            wrong.append((each, conditions, ways, found))
+        said = {code for item in conditions if item.kind == "diagnosis" and item.chance >= 0.5 for code in item.codes}
+        true = {code for code in each.codes if icd.is_diagnosis(code)}
+        said |= {new for code in said for new in _COMBINED.get(code, ()) if new in true}
+        for name, keep in (("all", lambda code: True), ("weighty", lambda code: level((code,), VERSION) != "none")):
+            a, b = {c for c in said if keep(c)}, {c for c in true if keep(c)}
+            hits[name, "both"] += len(a & b)
+            hits[name, "said"] += len(a)
+            hits[name, "true"] += len(b)
+    n = len(examples)
+
+    def share(name: str) -> float:
+        return 100 * hits[name] / n
+
+    def pair(name: str) -> tuple[float, float]:
+        return 100 * hits[name, "both"] / max(hits[name, "said"], 1), 100 * hits[name, "both"] / max(
+            hits[name, "true"], 1
+        )
+
+    return Scores(
+        n, *map(share, ("drg", "base", "severity", "among", "base among", "principal")), pair("all"), pair("weighty")
+    )
+
+
+def cross_validated(natural: Sequence[Example], corpus: Sequence[Example]) -> list[Scores]:
+    files = sorted({each.group for each in natural})
+    fold = {name: i % FOLDS for i, name in enumerate(files)}
+    out = []
+    for i in range(FOLDS):
+        weights, counts = fit([*(each for each in natural if fold[each.group] != i), *corpus])
+        out.append(measure([each for each in natural if fold[each.group] == i], counts, weights))
+    return out
+
+
+def mean(scores: Sequence[Scores]) -> Scores:
+    total = sum(each.examples for each in scores)
+
+    def average(get):
+        return sum(get(each) * each.examples for each in scores) / total
+
+    names = ("drg", "base", "severity", "among", "base_among", "principal")
+    singles = [average(lambda each, name=name: getattr(each, name)) for name in names]
+    pairs = [
+        tuple(average(lambda each, n=n, i=i: getattr(each, n)[i]) for i in (0, 1)) for n in ("diagnoses", "weighty")
+    ]
+    return Scores(total, *singles, *pairs)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--limit", type=int, default=4000, help="cases of the corpus's train split")
+    parser.add_argument("--no-write", action="store_true")
+    options = parser.parse_args(argv)
+    natural = by_hand()
+    corpus = of_corpus(options.corpus / "train.parquet", options.limit)
+    print("cross-validated", mean(cross_validated(natural, corpus)), flush=True)
+    weights, counts = fit([*natural, *corpus])
+    print("corpus dev     ", measure(of_corpus(options.corpus / "dev.parquet", 600), counts, weights), flush=True)
+    if not options.no_write:
+        (TABLES / "ranking.json").write_text(json.dumps(weights, indent=1) + "\n", encoding="utf-8")
+        rows = (f"{code}\t" + "\t".join(map(str, numbers)) for code, numbers in sorted(counts.items()))
+        (TABLES / "code_counts.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,233 @@
+"""What a note's finds lead to: conditions with their chance of being reported, and the DRGs that the grouper gives for them.
+
+    ground(text, version, age, sex, discharge_status) -> Grounding
+    baseline(text, …) -> (drg, candidates)           # the condition index with the grouper, and no model
+
+A candidate's probability is p(principal diagnosis) x p(severity), summed over all ways to the DRG: each likely principal diagnosis is
+grouped with the likely procedures and, in turn, with no CC or MCC, with the CCs and with the MCCs that the note names.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from sapphire.drg.codebook import DEFAULT_VERSION, codebook
+from sapphire.drg.coding import Coded, code_as_a_coder, rules
+from sapphire.drg.conditions import find
+from sapphire.drg.grouper import UNGROUPABLE, Claim, drg_of
+from sapphire.drg.patient import Patient, patient
+from sapphire.drg.ranking import Condition, Features, Prior, chance, gathered, prior, score, shared, softmax
+from sapphire.drg.status import PRESENT, UNCERTAIN
+
+PRINCIPALS = 12  # diagnoses weighed as principal
+CANDIDATES = 5
+REPORTED = 0.5  # chance from which a condition is taken as reported
+UNRELATED = ("981", "982", "983", "987", "988", "989")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One principal diagnosis and the DRGs to which it leads: without CC or MCC, with the CCs, with the MCCs."""
+
+    condition: Condition
+    code: str
+    features: Features
+    drgs: tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A DRG with its probability among the candidates and the principal diagnosis that leads to it most likely."""
+
+    drg: str
+    title: str
+    probability: float
+    code: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """`conditions` in the order of the note, `candidates` the most likely first.
+
+    `coded` is what a coder would report if the likeliest principal diagnosis were right, that one first; the `source` of a code is
+    the index of its condition.
+    """
+
+    conditions: tuple[Condition, ...]
+    candidates: tuple[Candidate, ...]
+    coded: tuple[Coded, ...]
+    patient: Patient
+
+
+def ground(
+    text: str,
+    version: str = DEFAULT_VERSION,
+    age: int | None = None,
+    sex: str | None = None,
+    discharge_status: int | None = None,
+) -> Grounding:
+    """The conditions of a note and its candidate DRGs; none where the note names no diagnosis that can be grouped."""
+    who = patient(text, age, sex, discharge_status)
+    return _ground(text, version, who)
+
+
+@lru_cache(maxsize=64)
+def _ground(text: str, version: str, who: Patient) -> Grounding:
+    conditions = judged(gathered(find(text, version)), text, prior())
+    ways = principal_ways(conditions, text, who, version, prior())
+    if not ways:
+        return Grounding(tuple(conditions), (), (), who)
+    odds = softmax([score(way.features, "principal") for way in ways])
+    likeliest = max(zip(odds, ways, strict=True), key=lambda pair: pair[0])[1]
+    coded = tuple(_coded(likeliest.condition, conditions))
+    return Grounding(tuple(conditions), _candidates(ways, odds, conditions, version), coded, who)
+
+
+def _coded(first: Condition, conditions: Sequence[Condition]) -> list[Coded]:
+    """The diagnoses that are taken as reported, as a coder would code them with `first` as principal diagnosis."""
+    plain = [Coded(code, str(conditions.index(first))) for code in first.codes]
+    for i, each in enumerate(conditions):
+        if each.kind == "diagnosis" and each.chance >= REPORTED and each is not first:
+            plain += [Coded(code, str(i)) for code in each.codes]
+    return code_as_a_coder(rules(), plain)
+
+
+def baseline(
+    text: str,
+    version: str = DEFAULT_VERSION,
+    age: int | None = None,
+    sex: str | None = None,
+    discharge_status: int | None = None,
+) -> tuple[str | None, tuple[Candidate, ...]]:
+    """The DRG that index and grouper give without any model (None without a candidate), and all candidates."""
+    candidates = ground(text, version, age, sex, discharge_status).candidates
+    return (candidates[0].drg if candidates else None), candidates
+
+
+def judged(conditions: Sequence[Condition], text: str, known: Prior, less: dict | None = None) -> list[Condition]:
+    """The conditions with their chance of being reported. `less`: what this note itself adds to the counts (in training)."""
+    return [
+        replace(each, chance=chance(f, "reported"))
+        for each, f in zip(conditions, features(conditions, text, known, less), strict=True)
+    ]
+
+
+def features(conditions: Sequence[Condition], text: str, known: Prior, less: dict | None = None) -> list[Features]:
+    """The shared features of each condition."""
+    order: dict[str, int] = defaultdict(int)
+    total = {kind: sum(each.kind == kind for each in conditions) for kind in ("diagnosis", "procedure")}
+    out = []
+    for each in conditions:
+        rates = known.rates(each.codes[0], (less or {}).get(each.codes[0], (0, 0, 0)))
+        values = shared(each, text, rates, order[each.kind], total[each.kind])
+        if each.kind == "procedure":
+            values = {name: value for name, value in values.items() if name in ("rate", "seen", "score", "weight")} | {
+                f"procedure: {name}": value for name, value in values.items()
+            }
+        out.append(values)
+        if each.status in (PRESENT, UNCERTAIN):
+            order[each.kind] += 1
+    return out
+
+
+def principal_ways(
+    conditions: Sequence[Condition], text: str, who: Patient, version: str, known: Prior, less: dict | None = None
+) -> list[Way]:
+    """Every diagnosis that could be the principal one, with features and DRGs."""
+    values = features(conditions, text, known, less)
+    possible = [
+        (each, f)
+        for each, f in zip(conditions, values, strict=True)
+        if each.kind == "diagnosis" and each.status in (PRESENT, UNCERTAIN) and not each.general
+    ] or [(each, f) for each, f in zip(conditions, values, strict=True) if each.kind == "diagnosis"]
+    possible.sort(key=lambda pair: -score(pair[1], "principal"))
+    reported = [each for each in conditions if each.chance >= REPORTED]
+    ways = []
+    for each, f in possible[:PRINCIPALS]:
+        drgs, code = _grouped(each, reported, conditions, who, version)
+        if drgs:
+            ways.append(Way(each, code, f | _led_to(drgs[-1], version), drgs))
+    return ways
+
+
+def _led_to(drg: str, version: str) -> Features:
+    known = codebook(version).drgs[drg]
+    return {
+        "operation unrelated": float(drg in UNRELATED),
+        "surgical DRG": float(known.type == "surgical"),
+        "DRG weight": known.weight or 0.0,
+    }
+
+
+def _grouped(
+    first: Condition, reported: Iterable[Condition], named: Iterable[Condition], who: Patient, version: str
+) -> tuple[tuple[str, str, str] | None, str]:
+    """The DRGs of the three severities with this principal diagnosis, and its code after the coder's rules."""
+    rest = [each for each in reported if each.kind == "diagnosis" and each is not first]
+    weighty = [each for each in named if each.level in ("CC", "MCC") and each.chance > 0.1 and each is not first]
+    plain = [code for each in rest if each.level == "none" for code in each.codes]
+    ccs = [code for each in weighty if each.level == "CC" for code in each.codes]
+    mccs = [code for each in weighty if each.level == "MCC" for code in each.codes]
+    done = tuple(code for each in reported if each.kind == "procedure" for code in each.codes)
+    out, lead = [], ""
+    for secondary in (plain, [*plain, *ccs], [*plain, *ccs, *mccs]):
+        coded = code_as_a_coder(rules(), [Coded(code, "") for code in (*first.codes, *secondary)])
+        lead = coded[0].code
+        drg = _drg(_claim(coded, done, who, version))
+        if drg in UNGROUPABLE:
+            return None, lead
+        out.append(drg)
+    return (out[0], out[1], out[2]), lead
+
+
+@lru_cache(maxsize=500_000)
+def _drg(claim: Claim) -> str:
+    return drg_of(claim)[0]
+
+
+def _claim(coded: Sequence[Coded], procedures: tuple[str, ...], who: Patient, version: str) -> Claim:
+    codes = [each.code for each in coded]
+    return Claim(
+        pdx=codes[0],
+        sdx=tuple(codes[1:]),
+        procedures=tuple(dict.fromkeys(procedures)),
+        age=who.age,
+        sex=who.sex,
+        discharge_status=who.discharge_status,
+        poa=("Y",) * len(codes),
+        hospital_status="NOT_EXEMPT",
+        version=version,
+    )
+
+
+def severities(conditions: Iterable[Condition], without: Condition) -> tuple[float, float, float]:
+    """The chances that no CC or MCC, a CC at most, and an MCC is reported beside a principal diagnosis."""
+    no_mcc = no_cc = 1.0
+    for each in conditions:
+        if each is without or each.kind != "diagnosis":
+            continue
+        if each.level == "MCC":
+            no_mcc *= 1 - each.chance
+        elif each.level == "CC":
+            no_cc *= 1 - each.chance
+    return no_mcc * no_cc, no_mcc * (1 - no_cc), 1 - no_mcc
+
+
+def _candidates(
+    ways: Sequence[Way], odds: Sequence[float], conditions: Sequence[Condition], version: str
+) -> tuple[Candidate, ...]:
+    total: dict[str, float] = defaultdict(float)
+    best: dict[str, tuple[float, Way]] = {}
+    for way, likely in zip(ways, odds, strict=True):
+        for drg, share in zip(way.drgs, severities(conditions, way.condition), strict=True):
+            total[drg] += likely * share
+            if likely * share > best.get(drg, (-1.0, way))[0]:
+                best[drg] = (likely * share, way)
+    drgs = codebook(version).drgs
+    ranked = sorted(total, key=lambda drg: -total[drg])[:CANDIDATES]
+    return tuple(
+        Candidate(drg, drgs[drg].title, round(total[drg], 4), best[drg][1].code, best[drg][1].condition.name)
+        for drg in ranked
+    )

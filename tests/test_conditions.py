@@ -1,0 +1,123 @@
+"""The condition index: finds stand where they say, traps are seen, nothing of the test split is in the tables."""
+
+from pathlib import Path
+
+import pytest
+
+from data.corpus_phrase import fold
+from data.corpus_tables import load_tables
+from data.natural import records
+from data.wordings import FILE, RULES, lines
+from sapphire.drg.conditions import find
+from sapphire.drg.grounding import baseline, ground
+from sapphire.drg.index import index
+from sapphire.drg.patient import age_in, disposition_in, sex_in
+from sapphire.drg.status import FAMILY, HISTORY, PRESENT, RESOLVED, RULED_OUT, UNCERTAIN
+
+NOTES = [record["text"] for record in records(Path("data/natural/train"))][::12]
+
+
+def code_of(text: str, words: str):
+    """The find whose quote holds these words."""
+    return next(each for each in find(text) if words.lower() in each.quote.lower())
+
+
+def test_quotes_stand_at_their_spans_in_order_without_overlap():
+    for text in NOTES:
+        finds = find(text)
+        assert finds
+        for each in finds:
+            assert text[each.start : each.end] == each.quote
+            assert each.codes and 0 < each.score <= 1 and each.kind in ("diagnosis", "procedure")
+        assert [each.start for each in finds] == sorted(each.start for each in finds)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "level"),
+    [
+        ("Admitted with acute on chronic systolic heart failure.", "I5023", "MCC"),
+        ("AKI on CKD stage 3b, Cr 2.4.", "N179", "CC"),
+        ("Treated for an NSTEMI.", "I214", "MCC"),
+        ("Acute exacerbaton of COPD with wheeze.", "J441", "CC"),  # a slip of the pen
+        ("Sodium of 121 on arrival, hyponatremia.", "E871", "CC"),
+        ("Fracture of the neck of the left femur.", "S72002A", "MCC"),
+        ("Cancer of the right upper lobe of the lung.", "C3411", "CC"),  # by its official title, in other words
+    ],
+)
+def test_conditions_are_named_by_words_abbreviations_titles_and_with_slips(text, code, level):
+    assert (code, level) in {(each.codes[0], each.level) for each in find(text)}
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "status"),
+    [
+        ("CTA showed no evidence of pulmonary embolism.", "pulmonary embolism", RULED_OUT),
+        ("PE was ruled out by CTA.", "PE", RULED_OUT),
+        ("Pneumonia was considered but excluded.", "pneumonia", RULED_OUT),
+        ("No fever, chills or pneumonia.", "pneumonia", RULED_OUT),
+        ("Never had a stroke.", "stroke", RULED_OUT),
+        ("Troponins negative, NSTEMI unlikely.", "NSTEMI", RULED_OUT),
+        ("History of pulmonary embolism in 2015.", "pulmonary embolism", HISTORY),
+        ("Stroke four years ago.", "stroke", HISTORY),
+        ("Mother with breast cancer.", "breast cancer", FAMILY),
+        ("Family history of colon cancer.", "colon cancer", FAMILY),
+        ("Recent pneumonia, fully resolved before this stay.", "pneumonia", RESOLVED),
+        ("Probable aspiration pneumonia, treated for 7 days.", "aspiration pneumonia", UNCERTAIN),
+        ("No PE, but pneumonia was found.", "pneumonia", PRESENT),
+        ("Admitted with pneumonia.", "pneumonia", PRESENT),
+        ("Not only pneumonia: two liters of pus.", "pneumonia", PRESENT),
+    ],
+)
+def test_a_mention_has_the_status_that_its_sentence_gives_it(text, words, status):
+    assert code_of(text, words).status == status
+
+
+def test_numbers_decide_where_a_wording_needs_them():
+    ranged = next(each for each in index().wordings if each.ranges and each.stems[-1] == "#" and len(each.ranges) == 1)
+    assert index()._within(ranged, [_token(ranged.ranges[0][0])])
+    assert not index()._within(ranged, [_token(ranged.ranges[0][1] + 1000)])
+
+
+def _token(value: float):
+    from sapphire.drg.tokens import Token
+
+    return Token(f"{value:g}", 0, 1, value)
+
+
+def test_no_wording_of_the_test_split_is_in_the_index_and_the_tables_are_fresh():
+    import gzip
+
+    tables = load_tables()
+    written = gzip.decompress(FILE.read_bytes()).decode().splitlines()
+    assert written == lines(tables), "run python -m data.wordings"
+    withheld = {
+        form
+        for record in (*tables.conditions.values(), *tables.procedures.values())
+        for phrase in record.words.test
+        for form in phrase.forms(10_000)
+    }
+    assert withheld and not withheld & {fold(line.split("\t")[3]) for line in written}
+    assert RULES.is_file()
+
+
+def test_the_runtime_rules_are_the_coders_rules():
+    from sapphire.drg.coding import rules
+
+    assert rules() == load_tables().rules
+
+
+def test_age_sex_and_disposition_are_read_from_the_note():
+    text = (
+        "Mrs. ___ is a 71-year-old woman admitted with sepsis. She improved. Discharged to a skilled nursing facility."
+    )
+    assert (age_in(text), sex_in(text), disposition_in(text)) == (71, "F", 3)
+    assert disposition_in("Admitted with sepsis and shock. Pressors were raised. The patient expired on day 3.") == 20
+    assert age_in("Term newborn boy, birth weight 3400 g, Apgars 8 and 9.") == 0
+
+
+def test_index_and_grouper_give_a_drg_without_a_model():
+    text = "67M admitted with acute on chronic systolic heart failure, diuresed. AKI, Cr 2.4. Hypertension."
+    drg, candidates = baseline(text, age=67, sex="M", discharge_status=1)
+    assert drg == "291" and candidates[0].drg == "291"
+    assert ground(text).coded[0].code == "I110"  # hypertension with heart failure goes first, by the guideline
+    assert baseline("Nothing to see here.") == (None, ())
