@@ -47,9 +47,9 @@ class Told:
     def __init__(self, answers, ahead=1):
         self.answers, self.ahead = answers, ahead
 
-    def score(self, texts, sampling, cancel=None):
-        texts = iter(texts)
-        while batch := [text for _, text in zip(range(self.ahead), texts, strict=False)]:
+    def score(self, cases, sampling, cancel=None):
+        cases = iter(cases)
+        while batch := [case.text for _, case in zip(range(self.ahead), cases, strict=False)]:
             for text in batch:
                 if isinstance(self.answers[text], EngineError):
                     raise self.answers[text]
