@@ -40,6 +40,12 @@ def main() -> None:
                     icon=":material/compare_arrows:",
                     help="One note as several models answered it, side by side.",
                 ),
+                st.Page(
+                    "pages/votes.py",
+                    title="Blind votes",
+                    icon=":material/how_to_vote:",
+                    help="Judge two answers without knowing whose they are; see who is preferred, and how surely.",
+                ),
             ],
             "Measure": [
                 st.Page(

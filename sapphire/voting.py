@@ -22,7 +22,7 @@ from sapphire.store import Store
 from sapphire.store import votes as stored
 from sapphire.store.comparisons import Comparisons
 
-VERDICT_WORDS = {LEFT: "A is better", RIGHT: "B is better", TIE: "Tie", BOTH_BAD: "Both are bad"}
+VERDICT_WORDS = {LEFT: "A is better", RIGHT: "B is better", TIE: "Tie", BOTH_BAD: "Both bad"}
 REASONS = {
     "principal": "Principal diagnosis",
     "severity": "CC and MCC",

@@ -40,7 +40,7 @@ export default function ({ data, parentElement }) {
     row.cells.forEach((cell, i) => {
       const first = i ? "" : " first"
       if (!cell) { add("none" + first).setAttribute("aria-label", "nothing of it here"); return }
-      const place = add("step" + first + (row.same ? " same" : "") + (alone ? " alone" : ""))
+      const place = add("step" + first + (row.same && data.heads.length > 1 ? " same" : "") + (alone ? " alone" : ""))
       const number = document.createElement("span"); number.className = "number"; number.textContent = cell.number
       const words = document.createElement("span"); words.className = "words"
       for (const [text, differs] of cell.pieces) {
