@@ -29,8 +29,8 @@ def test_it_parses_into_trls_configuration(path, tmp_path):
     assert config.logging_steps == 1 and config.eval_strategy == "no" and not config.push_to_hub
     step = config.per_device_train_batch_size * config.gradient_accumulation_steps
     assert step == recipe.batch_size
-    if recipe.kind == "sft":
-        assert config.max_length is None and not config.packing
+    if recipe.kind in ("sft", "dpo"):
+        assert config.max_length is None and not getattr(config, "packing", False)
     else:
         assert config.generation_batch_size == recipe.batch_size  # on-policy: one generation a step
         assert config.num_iterations == 1
