@@ -47,7 +47,7 @@ def save_tokenizer(folder: Path, sample: str) -> int:
     return len(tokenizer)
 
 
-def save_tiny_llama(folder: Path, sample: str, spread: float = 0.4) -> Path:
+def save_tiny_llama(folder: Path, sample: str, spread: float = 0.4, heads: int = 4) -> Path:
     """Save a random Llama of 64 dimensions, weights of that standard deviation, with its tokenizer; returns the folder."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -59,8 +59,8 @@ def save_tiny_llama(folder: Path, sample: str, spread: float = 0.4) -> Path:
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // 2,
         max_position_embeddings=4096,
         eos_token_id=1,
         initializer_range=spread,

@@ -62,8 +62,12 @@ class Completion:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a model: `kind` is "llama.cpp" or "transformers", `location` what `load` was given, `prompt` one of
-    `prompts.PROMPTS`, `tuned` whether it was trained on this task, `note` what a user should know before believing it."""
+    """What is known of a model: `kind` is "llama.cpp", "transformers" or "server", `location` what `load` was given, `prompt`
+    one of `prompts.PROMPTS`, `tuned` whether it was trained on this task, `note` what a user should know before believing it.
+
+    `host` is the machine of a server that is not this one, else ""; `agreement` whether an administrator asserted that the
+    data-use agreement allows credentialed notes to go there.
+    """
 
     name: str
     kind: str
@@ -72,6 +76,17 @@ class ModelCard:
     drg_version: str = DEFAULT_VERSION
     tuned: bool = False
     note: str = ""
+    host: str = ""
+    agreement: bool = False
+
+    def refuses(self, credentialed: bool) -> str:
+        """Why a note may not be given to this model, or ""."""
+        if not credentialed or not self.host or self.agreement:
+            return ""
+        return (
+            f"This note is credentialed and {self.name} runs on {self.host}: the data-use agreement forbids sending it to others. "
+            "Use a model on this machine, or let an administrator assert that the agreement allows it."
+        )
 
 
 class Engine(Protocol):
@@ -99,9 +114,11 @@ class Engine(Protocol):
         ...
 
 
-def load(location: str | Path) -> Engine:
-    """Open a model: a model folder (`model.json` beside the weights), a GGUF file, a folder in the layout of transformers,
-    a LoRA adapter's folder, or the name of a model on the hub (owner/name).
+def load(location: str | Path, vllm: bool = False) -> Engine:
+    """Open a model: a model folder (`model.json` beside the weights, or with a server's address), a GGUF file, a folder in the
+    layout of transformers, a LoRA adapter's folder, or the name of a model on the hub (owner/name).
+
+    With `vllm` a transformers model is run by vLLM in this process, for batches of many notes.
 
     Raises:
         EngineError: when there is no such model, it is damaged, or what runs it is not installed.
@@ -110,6 +127,14 @@ def load(location: str | Path) -> Engine:
     from sapphire.engines.model_folder import find
 
     model = find(location)
+    if model.server:
+        from sapphire.engines.server import ServerEngine
+
+        return ServerEngine(model.card, model.server)
+    if vllm:
+        from sapphire.engines.vllm_engine import VllmEngine
+
+        return VllmEngine(model)
     if model.card.kind == "llama.cpp":
         from sapphire.engines.llamacpp import LlamaCpp as Backend
     else:

@@ -2,29 +2,42 @@
 
 A model folder holds `model.json`: the card's fields without `location`, and `file` (a GGUF file or a folder in the layout of
 transformers, relative to the model folder) or `base` (a folder or hub name), with `adapter` (a LoRA adapter's folder) if any.
-Without these the weights lie in the model folder itself.
+Without these the weights lie in the model folder itself. A model behind a server has no weights but `url`, and may have `model`
+(its name there), `key_variable` (the variable of the environment that holds the key, never the key itself) and, where the server
+is another machine, `purpose` and `entered_by`, without which it is not used.
 """
 
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from sapphire.drg.codebook import VERSIONS
-from sapphire.engines import EngineError, ModelCard
+from sapphire.engines import EngineError, ModelCard, addresses
 from sapphire.prompts import PROMPTS
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+KINDS = ("llama.cpp", "transformers", "server")
 UNKNOWN = "There is no model.json, so nothing is known of its training."
 
 
 @dataclass(frozen=True)
+class Server:
+    """Where a model is served: the address, the model's name there ("": the only one), the variable that holds the key."""
+
+    url: str
+    model: str = ""
+    key_variable: str = ""
+
+
+@dataclass(frozen=True)
 class Model:
-    """A model found: its card; its weights (a GGUF file, a folder, or a hub name); its LoRA adapter, if any."""
+    """A model found: its card; its weights (a GGUF file, a folder, or a hub name); its LoRA adapter, if any; or its server."""
 
     card: ModelCard
     weights: str
     adapter: str | None = None
+    server: Server | None = None
 
 
 def find(location: str | Path) -> Model:
@@ -66,14 +79,16 @@ def _described(path: Path) -> Model:
         card = ModelCard(location=str(path), **{name: record[name] for name in known & record.keys()})
     except TypeError as error:
         raise EngineError(f"{path / 'model.json'} lacks a name or a kind; add them.") from error
-    if card.kind not in ("llama.cpp", "transformers"):
-        raise EngineError(f"{path / 'model.json'} is of kind {card.kind!r}; kinds are llama.cpp and transformers.")
+    if card.kind not in KINDS:
+        raise EngineError(f"{path / 'model.json'} is of kind {card.kind!r}; kinds are {', '.join(KINDS)}.")
     if card.prompt not in PROMPTS:
         raise EngineError(f"{path / 'model.json'} asks for the prompt {card.prompt!r}; there are {', '.join(PROMPTS)}.")
     if card.drg_version not in VERSIONS:
         raise EngineError(
             f"{path / 'model.json'} is of MS-DRG version {card.drg_version!r}; known are {', '.join(VERSIONS)}."
         )
+    if card.kind == "server":
+        return _served(path, record, card)
     adapter = path / record["adapter"] if record.get("adapter") else None
     if record.get("file"):
         weights = str(path / record["file"])
@@ -82,6 +97,23 @@ def _described(path: Path) -> Model:
     else:
         weights = _base_of(adapter) if adapter else str(path)
     return Model(card, weights, str(adapter) if adapter else None)
+
+
+def _served(path: Path, record: dict, card: ModelCard) -> Model:
+    if not record.get("url"):
+        raise EngineError(f"{path / 'model.json'} names no url of its server; add it.")
+    where = addresses.host(record["url"])
+    if addresses.is_loopback(where):
+        return Model(replace(card, host=""), "", server=_server(record))
+    if not (record.get("purpose") and record.get("entered_by")):
+        raise EngineError(
+            f"The server {where} is not this machine; an administrator must enter it with its purpose on the Models page."
+        )
+    return Model(replace(card, host=where), "", server=_server(record))
+
+
+def _server(record: dict) -> Server:
+    return Server(record["url"], record.get("model") or "", record.get("key_variable") or "")
 
 
 def read_card(path: Path) -> dict:

@@ -27,6 +27,10 @@ class Titles:
         drg = self._book.by_title(title)
         return drg and drg.title.upper() + ANSWER_CLOSE
 
+    def all(self) -> list[str]:
+        """Every title in upper case, without the closing tag."""
+        return [answer.removesuffix(ANSWER_CLOSE) for answer in self._answers]
+
     def characters(self) -> set[str]:
         """What a vocabulary must hold as single tokens, so that no beginning of an answer is a dead end."""
         return set().union(*self._answers)
