@@ -89,7 +89,7 @@ class VllmEngine:
         self._llm = None
 
     def _prompts(
-        self, texts: Sequence[str], sampling: Sampling
+        self, cases: Sequence[Case | str], sampling: Sampling
     ) -> tuple[list[tuple[list[int], str]], EngineError | None]:
         """For each case its prompt's tokens and what of the completion the template already wrote; up to the first case that
         is too long, and the error for that one."""
