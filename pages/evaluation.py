@@ -3,9 +3,12 @@
 import streamlit as st
 
 from pages.parts import evaluation_view as view
+from pages.parts.intake import intake, reports
 from pages.parts.plain import plain
 from pages.parts.session import profile, start_page
 from sapphire.evaluating import LABELS, Choice, Scored
+from sapphire.evaluation_report import evaluation_report
+from sapphire.evaluation_tables import run_names
 from sapphire.store.evaluation import CaseFilter
 
 MOST_RUNS = 5
@@ -24,7 +27,7 @@ TABS = {
 
 def choose_runs(runs: list[dict]) -> tuple[str, ...]:
     known = {run["run_id"]: run for run in runs}
-    names = view.run_names(runs)
+    names = run_names(runs)
     # A case asked for by a reader is a run of one note: never what one means to measure first.
     chosen = st.session_state.get("evaluation_runs")
     st.session_state["evaluation_runs"] = (
@@ -75,13 +78,10 @@ def choose_k(runs: list[dict]) -> int:
             "A chosen run has one answer a note: Pass@k and Maj@k need several, which are asked for where a run is started."
         )
         return 1
-    return st.select_slider(
-        "k of Pass@k and Maj@k",
-        options,
-        value=most,
-        key=key,
+    return st.segmented_control(
+        "k of Pass@k and Maj@k", options, default=most, key=key, required=True,
         help="Pass@k: one of k answers is right. Maj@k: the commonest of the first k is.",
-    )
+    )  # fmt: skip
 
 
 def coverage(every: list[Scored]) -> None:
@@ -104,7 +104,7 @@ def coverage(every: list[Scored]) -> None:
     for words, n in left.items():
         if n:
             st.caption(f":material/info: {n:,} answered notes {words}.")
-    names = view.run_names(evaluation.runs())
+    names = run_names(evaluation.runs())
     failed = [f"{scored.failed:,} by {plain(names[scored.run_id])}" for scored in every if scored.failed]
     if failed:
         st.caption(f":material/warning: Notes that could not be answered count as wrong: {', '.join(failed)}.")
@@ -132,7 +132,12 @@ def no_labels(choice: Choice, every: list[Scored]) -> None:
 
 
 def page() -> None:
-    st.title("Evaluation")
+    title, actions = st.columns([3, 2], vertical_alignment="bottom")
+    title.title("Evaluation")
+    buttons = actions.container(horizontal=True, horizontal_alignment="right")
+    with buttons:
+        intake(bench.store, profile())
+    reports()
     runs = evaluation.runs()
     if not runs:
         st.info("No model has answered a note yet.", icon=":material/inbox:")
@@ -156,8 +161,13 @@ def page() -> None:
         no_labels(choice, every)
         return
     coverage(every)
-    names = view.run_names(runs)
-    shown = view.Shown(evaluation, choice, every, {run: names[run] for run in chosen}, profile().role)
+    role = profile().role
+    buttons.download_button(
+        "Report", lambda: evaluation_report(evaluation, choice, role), file_name="evaluation.html", mime="text/html", key="evaluation_report",
+        icon=":material/description:", on_click="ignore", help="Everything shown here in one HTML file that opens without a connection; no note text is in it.",
+    )  # fmt: skip
+    names = run_names(runs)
+    shown = view.Shown(evaluation, choice, every, {run: names[run] for run in chosen}, role)
     for tab, draw in zip(st.tabs(list(TABS), on_change="rerun", key="evaluation_tab"), TABS.values(), strict=True):
         if tab.open:
             with tab:

@@ -120,7 +120,7 @@ class Evaluation:
             if key not in self._scored:
                 while len(self._scored) >= KEPT_SCORES:
                     for old in self._scored.pop(next(iter(self._scored))):
-                        self.copy.drop(old.table)
+                        self.copy.tables.drop(old.table)
                 self._scored[key] = self._score(choice, tables, versions.pop())
             return self._scored[key]
 
@@ -145,7 +145,7 @@ class Evaluation:
         asked = {run["run_id"]: run["samples"] for run in self.runs()}
         return [
             self._mark(
-                run, self.copy.table(table), notes, notes[f"at_{i}"].to_numpy(), asked[run], choice.k, version, covered
+                run, self.copy.tables[table], notes, notes[f"at_{i}"].to_numpy(), asked[run], choice.k, version, covered
             )
             for i, (run, table) in enumerate(zip(choice.runs, tables, strict=True))
         ]
@@ -158,7 +158,7 @@ class Evaluation:
         codes, sizes = _gather(answers["codes"].combine_chunks(), at)
         gold, failed = notes["gold"].to_numpy(), answers["failed"].to_numpy()[at]
         marks = mark(codes & (1 << DRG_BITS) - 1, codes >> SAMPLE_BITS, sizes, gold, failed, asked, k, version)
-        columns = {name: notes[name] for name in ("seq", "patient", "words", "gold")}
+        columns = {name: notes[name] for name in ("seq", "patient", "words", "gold", "mdc", "level")}
         columns |= {name: answers[name].combine_chunks().take(pa.array(at)) for name in ("predicted", "confidence")}
         columns |= {"gold_notes": np.bincount(gold, minlength=NUMBERS)[gold], "answers": marks.answers}
         for target in TARGETS:
@@ -169,7 +169,7 @@ class Evaluation:
             }
         rewards, unknown = _rewards(codes, marks.outcomes, np.repeat(failed, sizes))
         return Scored(
-            run_id=run_id, version=version, table=self.copy.keep(pa.table(columns)), notes=len(gold),
+            run_id=run_id, version=version, table=self.copy.tables.keep(pa.table(columns)), notes=len(gold),
             patients=len(np.unique(notes["patient"].to_numpy())), answers=len(codes), few=int((marks.answers < k).sum()),
             failed=int(failed.sum()), k=k, rewards=rewards, unknown=unknown, coverage=covered,
         )  # fmt: skip

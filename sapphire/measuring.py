@@ -22,6 +22,14 @@ BY = {
     "trap": "Trap",
 }
 
+MEANING = {
+    "mdc": "MDC of the right DRG.",
+    "level": "Severity level of the right DRG.",
+    "frequency": "How many notes of this set have the same right DRG.",
+    "length": "Words of the whole note.",
+    "trap": "What the author of a note built in to mislead; a note may have several.",
+}
+
 
 def measure_names(k: int) -> dict[str, str]:
     """Column of a marked table → what it is called; with one answer a note all three are the same, and only one is shown."""
@@ -55,7 +63,7 @@ def _reckoned(evaluation: Evaluation, scored: Scored, by: str, targets: Sequence
         if not columns:
             continue
         groups = scores.tuples(
-            evaluation.copy, scored.table, [f"{name}_{target}" for name, target in columns], by, least
+            evaluation.copy.tables, scored.table, [f"{name}_{target}" for name, target in columns], by, least
         )
         for group, found in groups.items():
             for name, target in columns:
@@ -68,8 +76,12 @@ def _reckoned(evaluation: Evaluation, scored: Scored, by: str, targets: Sequence
                 }  # fmt: skip
 
 
-def group_name(by: str, group: str) -> str:
-    """What a group of `slices` is called on screen."""
+def with_group_names(rows: list[dict], by: str) -> list[dict]:
+    """`slices` with each group as it is called on screen."""
+    return [row | {"group": _group_name(row["group"], by)} for row in rows]
+
+
+def _group_name(group: str, by: str) -> str:
     if by == "mdc":
         return f"{group} {MDC_TITLES[group]}" if group else "Any MDC"
     return LEVEL_NAMES[group] if by == "level" else group.replace("_", " ")
@@ -96,7 +108,7 @@ def _differences(evaluation: Evaluation, first: Scored, other: Scored):
     import numpy as np
     import pyarrow as pa
 
-    mine, theirs = (evaluation.copy.table(each.table) for each in (first, other))
+    mine, theirs = (evaluation.copy.tables[each.table] for each in (first, other))
     columns = {
         f"{name}_{target}": (title, words)
         for name, title in measure_names(first.k).items()
@@ -105,10 +117,10 @@ def _differences(evaluation: Evaluation, first: Scored, other: Scored):
     values = {column: (mine[column].to_numpy(), theirs[column].to_numpy()) for column in columns}
     least = np.minimum(mine["answers"].to_numpy(), theirs["answers"].to_numpy())
     shared = {name: mine[name] for name in ("seq", "patient", "gold")} | {"answers": least}
-    table = evaluation.copy.keep(pa.table(shared | {column: b - a for column, (a, b) in values.items()}))
+    table = evaluation.copy.tables.keep(pa.table(shared | {column: b - a for column, (a, b) in values.items()}))
     for column, (title, words) in columns.items():
         k = 0 if title == "Pass@1" else first.k
-        found = scores.tuples(evaluation.copy, table, [column], "", k)
+        found = scores.tuples(evaluation.copy.tables, table, [column], "", k)
         if not found:
             continue
         test = metrics.paired_tuples(found[""][column])
@@ -120,14 +132,14 @@ def _differences(evaluation: Evaluation, first: Scored, other: Scored):
             "high": test.difference.high, "p": test.p, "notes": test.difference.n, "only_first": only[0], "only_other": only[1],
             "mcnemar": metrics.mcnemar(*only) if binary else None,
         }  # fmt: skip
-    evaluation.copy.drop(table)
+    evaluation.copy.tables.drop(table)
 
 
 def pairs(evaluation: Evaluation, scored: Scored, wrong_in: Sequence[Scored] = ()) -> dict[tuple[Drg, Drg | None], int]:
     """Right and predicted DRG of the answer that stands for each note → notes; with `wrong_in` only notes that all these have wrong."""
     tables = [each.table for each in wrong_in]
     found = evaluation.once(
-        ("pairs", scored.table, *tables), lambda: scores.pairs(evaluation.copy, scored.table, tables)
+        ("pairs", scored.table, *tables), lambda: scores.pairs(evaluation.copy.tables, scored.table, tables)
     )
     # A DRG of another version than the run's is no answer of this version.
     named: Counter = Counter()
@@ -155,7 +167,7 @@ def cases(
     numbers = [[int(each.drg) if each else 0 for each in drgs] for drgs in (gold, predicted)]
     return [
         row | {"gold": drg(row["gold"], scored.version), "predicted": drg(row["predicted"], scored.version)}
-        for row in scores.cases(evaluation.copy, scored.table, *numbers, limit)
+        for row in scores.cases(evaluation.copy.tables, scored.table, *numbers, limit)
     ]
 
 
@@ -163,7 +175,7 @@ def calibration(evaluation: Evaluation, scored: Scored) -> dict | None:
     """The reliability of a run's confidence: bins, error (ECE), brier, notes; None when no answer has a confidence."""
 
     def reckon():
-        found = scores.confidences(evaluation.copy, scored.table)
+        found = scores.confidences(evaluation.copy.tables, scored.table)
         if not len(found):
             return None
         confidence, right = found["confidence"].to_numpy(), found["hit"].to_numpy()

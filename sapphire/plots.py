@@ -14,7 +14,8 @@ PALETTE = ("#3f86e0", "#17a589", "#d9702e", "#9a6fd6", "#d0587a", "#97973a")
 GREY = "rgba(128,140,158,0.9)"
 CROSSES = ("x-thin", "cross-thin", "y-up", "asterisk")
 GRID = "rgba(128,140,158,0.25)"
-SCALE = [[0.0, "rgba(59,127,221,0.03)"], [1.0, "rgba(59,127,221,0.62)"]]
+# Shades that carry their own words, dark on light and white on dark, whatever lies behind them; an empty cell is not drawn.
+SCALE = [[0.0, "#c3d6f2"], [1.0, "#1b56b0"]]
 # Points 1 to 5, from poor to good, with numbers that read on each of them.
 RATING_COLOURS = ("#b4503a", "#d9956b", "#a9b2c0", "#6fa9cf", "#2f6fb5")
 OUTCOME_COLOURS = {"right": "#0f9d8a", "wrong": "#c2571a", "not in the note": "#8f7bc4"}
@@ -58,7 +59,7 @@ def measures(rows: Sequence[dict], names: Mapping[str, str], published: Sequence
     targets = list(dict.fromkeys(row["target"] for row in rows))
     kinds = list(dict.fromkeys(row["measure"] for row in rows))
     lanes = [*names, *dict.fromkeys(row["run_id"] for row in published)]
-    figure = make_subplots(1, len(targets), shared_yaxes=True, subplot_titles=targets, horizontal_spacing=0.03)
+    figure = make_subplots(1, len(targets), shared_yaxes=True, subplot_titles=targets, horizontal_spacing=0.05)
     figure.update_layout(_layout("Notes that are right, with 95% intervals", (16 + 18 * len(lanes)) * len(kinds)))
     figure.update_annotations(font_size=13)
     for lane, run in enumerate(lanes):
@@ -72,10 +73,12 @@ def measures(rows: Sequence[dict], names: Mapping[str, str], published: Sequence
             figure.add_scatter(
                 x=[100 * row["estimate"] for row in mine], y=[kinds.index(row["measure"]) + _lane(lane, lanes) for row in mine], mode="markers",
                 name=_name(names.get(run, run)), legendgroup=run, showlegend=panel == 1, customdata=[[row["measure"], row.get("notes")] for row in mine],
-                marker={"size": 9, "color": colour} if run in names else {"symbol": CROSSES[lane % len(CROSSES)], "size": 8, "line": {"width": 2, "color": GREY}},
+                marker={"size": 9, "color": colour} if run in names else {"symbol": CROSSES[(lane - len(names)) % len(CROSSES)], "size": 8, "line": {"width": 2, "color": GREY}},
                 error_x=_bars(mine) | {"color": colour} if run in names else None, hovertemplate=_hover(run in names), row=1, col=panel,
             )  # fmt: skip
-    figure.update_xaxes(**_percent_axis("percent of notes", range=[0, 100]))
+    figure.update_xaxes(
+        title="percent of notes", gridcolor=GRID, zeroline=False, range=[-2, 102], tickvals=[0, 25, 50, 75, 100]
+    )
     figure.update_yaxes(**_rows_axis(kinds))
     return figure
 
@@ -157,15 +160,12 @@ def severity(cells: Mapping[tuple[str, str], int], name: str):
     shares = [[n / max(sum(row), 1) for n in row] for row in counts]
     figure = _figure(f"Severity: {_name(_short(name, 70))}", 44 * len(gold), legend=False)
     figure.add_heatmap(
-        z=shares, x=[LEVEL_NAMES.get(level, "no DRG") for level in said], y=[f"{LEVEL_NAMES[level]} ({sum(row):,})" for level, row in zip(gold, counts, strict=True)],
-        customdata=counts, colorscale=SCALE, zmin=0, zmax=1, showscale=False, xgap=2, ygap=2,
+        z=[[share or None for share in row] for row in shares],
+        x=[LEVEL_NAMES.get(level, "no DRG") for level in said],
+        y=[f"{LEVEL_NAMES[level]} ({sum(row):,})" for level, row in zip(gold, counts, strict=True)],
+        customdata=counts, texttemplate="%{customdata:,}", colorscale=SCALE, zmin=0, zmax=1, showscale=False, xgap=3, ygap=3,
         hovertemplate="right: %{y}<br>answered: %{x}<br>%{customdata:,} notes, %{z:.0%} of the row<extra></extra>",
     )  # fmt: skip
-    # Annotations, since they take the theme's colour of words on every cell.
-    for i, row in enumerate(counts):
-        for j, n in enumerate(row):
-            if n:
-                figure.add_annotation(x=j, y=i, text=f"{n:,}", showarrow=False)
     figure.update_xaxes(title="severity of the answer", side="bottom", showgrid=False)
     figure.update_yaxes(
         title="severity of the right DRG (notes)", autorange="reversed", showgrid=False, automargin=True
@@ -224,11 +224,18 @@ def rewards(found: Mapping[str, Mapping[float, int]], names: Mapping[str, str], 
     return figure
 
 
-def shares(rows: Sequence[dict], series: Sequence[str], title: str, axis: str, colours: Mapping[str, str]):
+def hard(rows: Sequence[dict], names: Mapping[str, str], notes: int):
+    """The paper's Table 3: rows of `evaluation_tables.hard`."""
+    colours = dict(zip(names.values(), PALETTE, strict=False))
+    which = "all chosen runs get" if len(names) > 1 else "the run gets"
+    return shares(rows, f"Of {notes:,} notes that {which} wrong", "share of these notes", colours)
+
+
+def shares(rows: Sequence[dict], title: str, axis: str, colours: Mapping[str, str]):
     """Grouped bars: rows of {category, series, share, n}; a series without a colour is a published one, in grey."""
     categories = list(dict.fromkeys(row["category"] for row in rows))
     figure = _figure(title, 230, barmode="group")
-    for name in series:
+    for name in dict.fromkeys(row["series"] for row in rows):
         mine = {row["category"]: row for row in rows if row["series"] == name}
         figure.add_bar(
             x=categories, y=[100 * mine[category]["share"] if category in mine else None for category in categories], name=_name(name),

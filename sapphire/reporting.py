@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a2433; background: #fff; max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a2433; background: #fff; max-width: 70rem; margin: 2rem auto; padding: 0 1.2rem; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .4rem; }
-.about { color: #5b6b7f; } table { border-collapse: collapse; margin: .6rem 0 1.2rem; font-size: .9rem; }
-th, td { border-bottom: 1px solid #d5deea; padding: .28rem .8rem .28rem 0; text-align: left; font-variant-numeric: tabular-nums; }
+td:not(:first-child) { white-space: nowrap; } .wide { overflow-x: auto; }
+.about { color: #5b6b7f; } table { border-collapse: collapse; margin: .6rem 0 1.2rem; font-size: .82rem; }
+th, td { border-bottom: 1px solid #d5deea; padding: .28rem .9rem .28rem 0; vertical-align: top; text-align: left; font-variant-numeric: tabular-nums; }
 @media print { h2 { break-after: avoid; } .plot, table { break-inside: avoid; } }
 """
 # The page may load nothing from anywhere, whatever stands in it.
@@ -68,6 +69,5 @@ def _table(rows: Sequence[dict]) -> str:
         "".join(f"<td>{html.escape('' if value is None else str(value))}</td>" for value in row.values())
         for row in rows
     )
-    return (
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{line}</tr>' for line in lines)}</tbody></table>"
-    )
+    head, body = f"<thead><tr>{head}</tr></thead>", "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="wide"><table>{head}<tbody>{body}</tbody></table></div>'

@@ -4,22 +4,19 @@ A run of 300,000 notes is read once, as one list of small numbers a note; slices
 again. The copy of a run is renewed when answers were added to it, that of the labels when notes or reviews were.
 """
 
-import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from sapphire.drg.codebook import codebook
-from sapphire.store.connections import Row, rows
+from sapphire.store.connections import Row
 from sapphire.store.database import Store
+from sapphire.store.memory import MemoryTables
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH = 50_000
 KEPT_RUNS = 8  # runs whose answers stay in memory; of 300,000 notes with 8 answers each takes some 20 MB
 
 # One number holds an answer: its DRG (0: none), whether its reward terms are known, whether its format held and a DRG title
@@ -106,21 +103,16 @@ def _table(names: Sequence[str], values: Sequence[tuple]):
 
 
 class EvaluationCopy:
-    """Labels and answers in memory. Safe to share between threads; `refresh` before a page is drawn.
-
-    Tables are held as Arrow and read where they lie.
-    """
+    """Labels and answers in memory, in `tables`. Safe to share between threads; `refresh` before a page is drawn."""
 
     def __init__(self, store: Store):
         self._store = store
         self._lock = threading.RLock()
-        self._memory = duckdb.connect()
-        self._tables: dict[str, pa.Table] = {}
+        self.tables = MemoryTables()
         self._runs: list[Row] = []
         self._imports: list[Row] = []
         self._ends: dict[str, object] = {}
         self._kept: dict[str, tuple[str, int]] = {}  # run_id → its table and the answers it holds
-        self._made = 0
         self.labels_revision = 0
 
     def refresh(self) -> None:
@@ -131,29 +123,15 @@ class EvaluationCopy:
             notes = self._moved("note", _NOTES_END)
             if notes:
                 self._imports = self._store.read(_IMPORTS)
-                self._tables["note"] = _numbered(self._store.read_arrow(_NOTES))
+                self.tables["note"] = _numbered(self._store.read_arrow(_NOTES))
             if self._moved("review", _REVIEWS_END) or notes:
-                self._tables["reviewed"] = self._store.read_arrow(_REVIEWED)
+                self.tables["reviewed"] = self._store.read_arrow(_REVIEWED)
                 self.labels_revision += 1
 
     def runs(self) -> list[Row]:
         """Every run with an answer, newest first: run_id, model, prompt, drg_version, notes, answers, samples, failed (notes without an
         answer), recorded_at, author."""
         return self._runs
-
-    def read(self, sql: str, **params: object) -> list[Row]:
-        """A query of the tables in memory: note, reviewed, and what `keep` and `answers` named."""
-        return self._ask(sql, params, rows)
-
-    def arrow(self, sql: str, **params: object) -> "pa.Table":
-        return self._ask(sql, params, duckdb.DuckDBPyConnection.to_arrow_table)
-
-    def _ask(self, sql: str, params: dict[str, object], fetch: Callable) -> object:
-        with contextlib.closing(self._memory.cursor()) as cursor:
-            for name, table in list(self._tables.items()):
-                if name in sql:
-                    cursor.register(name, table)
-            return fetch(cursor.execute(sql, params))
 
     def answers(self, run_id: str) -> tuple[str, int]:
         """The table that holds a run's answers, a row each note (note_id, codes, predicted, confidence, failed, at: its place), and how
@@ -165,27 +143,27 @@ class EvaluationCopy:
             kept = self._kept.pop(run_id, None)
             if kept is None or kept[1] != stored:
                 if kept:
-                    self.drop(kept[0])
-                kept = (self.keep(_placed(self._store.read_arrow(_ANSWERS, run=run_id))), stored)
+                    self.tables.drop(kept[0])
+                kept = (self.tables.keep(_placed(self._store.read_arrow(_ANSWERS, run=run_id))), stored)
             self._kept[run_id] = kept
             while len(self._kept) > KEPT_RUNS:
-                self.drop(self._kept.pop(next(iter(self._kept)))[0])
+                self.tables.drop(self._kept.pop(next(iter(self._kept)))[0])
             return kept
 
     def labelled(self, answers: Sequence[str], cases: CaseFilter, version: str) -> "pa.Table":
         """The notes that have a row in every one of these tables of answers, by seq: seq, patient (a number), words, gold (a DRG
-        number of `version`, or null and `why` says why not), and at_0, at_1, …: the note's row in each table."""
+        number of `version`, or null and `why` says why not) with its mdc and level, and at_0, at_1, …: the note's row in each table."""
         where, params = cases.where()
-        self._name_titles(version)
+        book, titled = self._name_titles(version)
         places = ", ".join(f"a{i}.at AS at_{i}" for i in range(len(answers)))
         joined = " ".join(f"JOIN {table} a{i} ON a{i}.note_id = n.note_id" for i, table in enumerate(answers))
-        return self.arrow(
-            f"""SELECT n.seq, n.patient, n.words, gold.number AS gold, {places}, CASE WHEN gold.number IS NOT NULL THEN 0 WHEN r.drgs > 1 THEN {DISAGREE}
+        return self.tables.arrow(
+            f"""SELECT n.seq, n.patient, n.words, gold.number AS gold, gold.mdc, gold.level, {places}, CASE WHEN gold.number IS NOT NULL THEN 0 WHEN r.drgs > 1 THEN {DISAGREE}
                 WHEN r.drgs IS NULL AND n.drg_version <> $version THEN {OTHER_VERSION} ELSE {NO_LABEL} END AS why
             FROM note n {joined}
             LEFT JOIN reviewed r ON r.note_id = n.note_id AND r.drg_version = $version
-            LEFT JOIN titled t ON t.title = n.title
-            LEFT JOIN book gold ON gold.drg = {_GOLD[cases.labels]}
+            LEFT JOIN {titled} t ON t.title = n.title
+            LEFT JOIN {book} gold ON gold.drg = {_GOLD[cases.labels]}
             WHERE {where} ORDER BY n.seq""",
             version=version,
             **params,
@@ -194,11 +172,13 @@ class EvaluationCopy:
     def count(self, cases: CaseFilter) -> int:
         """Notes that pass the filters, answered or not."""
         where, params = cases.where()
-        return self.read(f"SELECT count(*) AS n FROM note n WHERE {where}", **params)[0]["n"]
+        return self.tables.read(f"SELECT count(*) AS n FROM note n WHERE {where}", **params)[0]["n"]
 
     def choices(self, column: str) -> list[str]:
         """The values of a column of the notes that can be filtered by, the commonest first."""
-        found = self.read(f"SELECT {column} AS v FROM note WHERE {column} <> '' GROUP BY ALL ORDER BY count(*) DESC, v")
+        found = self.tables.read(
+            f"SELECT {column} AS v FROM note WHERE {column} <> '' GROUP BY ALL ORDER BY count(*) DESC, v"
+        )
         return [row["v"] for row in found]
 
     def imports(self) -> list[Row]:
@@ -214,31 +194,15 @@ class EvaluationCopy:
         )
         return found[0]["prediction_id"] if found else None
 
-    def _name_titles(self, version: str) -> None:
-        """Tables of one code book, and the DRG of each recorded title that came without a number."""
-        book = codebook(version)
-        titles = self.read("SELECT DISTINCT title FROM note WHERE title IS NOT NULL")
-        named = [(row["title"], drg.drg) for row in titles if (drg := book.by_title(row["title"]))]
-        self._tables["book"] = _table(
-            ("drg", "number", "mdc", "base_id", "level"),
-            [(d.drg, int(d.drg), d.mdc, d.base_id, d.level) for d in book.drgs.values()],
-        )
-        self._tables["titled"] = _table(("title", "drg"), named or [("", "")])
-
-    def keep(self, table: "pa.Table") -> str:
-        """Hold an Arrow table; returns the name it is read by."""
-        with self._lock:
-            self._made += 1
-            name = f"kept_{self._made}_"
-            # Several batches, so that several threads read them.
-            self._tables[name] = type(table).from_batches(table.to_batches(BATCH), table.schema)
-            return name
-
-    def table(self, name: str) -> "pa.Table":
-        return self._tables[name]
-
-    def drop(self, name: str) -> None:
-        self._tables.pop(name, None)
+    def _name_titles(self, version: str) -> tuple[str, str]:
+        """Tables of one code book, and of the DRG of each recorded title that came without a number."""
+        book, name = codebook(version), version.replace(".", "_")
+        titles = self.tables.read("SELECT DISTINCT title FROM note WHERE title IS NOT NULL")
+        found = [(row["title"], drg.drg) for row in titles if (drg := book.by_title(row["title"]))]
+        drgs = [(drg.drg, int(drg.drg), drg.mdc, drg.level) for drg in book.drgs.values()]
+        self.tables[f"book_{name}_"] = _table(("drg", "number", "mdc", "level"), drgs)
+        self.tables[f"titled_{name}_"] = _table(("title", "drg"), found or [("", "")])
+        return f"book_{name}_", f"titled_{name}_"
 
     def _moved(self, what: str, end: str) -> bool:
         seq = self._store.read(end)[0]["seq"]

@@ -1,13 +1,13 @@
 """Queries of marked notes: one table a run (see `evaluating.Evaluation`), grouped by patient and then by equal numbers.
 
-Columns of such a table: seq, patient, words, gold, gold_notes (notes of the set with this right DRG), predicted,
+Columns of such a table: seq, patient, words, gold, mdc, level, gold_notes (notes of the set with this right DRG), predicted,
 confidence, answers, and a mean per note for each measure and target: pass_1_drg … maj_k_severity.
 """
 
 from collections.abc import Sequence
 
 from sapphire.store.connections import Row
-from sapphire.store.evaluation import EvaluationCopy
+from sapphire.store.memory import MemoryTables
 
 # What notes are grouped by: the name of a group, and a number that puts the groups in order.
 BANDS = {
@@ -28,25 +28,25 @@ def _band(column: str, bands: Sequence[tuple[int | None, str]]) -> tuple[str, st
 
 DIMENSIONS = {
     "": ("''", "0"),
-    "mdc": ("b.mdc", "0"),
-    "level": ("b.level", "0"),
+    "mdc": ("mdc", "0"),
+    "level": ("level", "0"),
     "trap": ("t.one_trap", "0"),
     **{name: _band(*bands) for name, bands in BANDS.items()},
 }
 
 
 def tuples(
-    copy: EvaluationCopy, table: str, columns: Sequence[str], by: str = "", k: int = 0
+    tables: MemoryTables, table: str, columns: Sequence[str], by: str = "", k: int = 0
 ) -> dict[str, dict[str, list[tuple]]]:
     """For each group of `by` and each column, the rows that `metrics.interval_tuples` takes: the sum over a patient's notes, their
     number, and how many patients have just these. Only notes with at least k answers."""
     name, order = DIMENSIONS[by]
     trapped = "JOIN (SELECT seq, unnest(trap) AS one_trap FROM note) t USING (seq)" if by == "trap" else ""
     sums = ", ".join(f"round(sum({column}), 9) AS {column}" for column in columns)
-    found = copy.read(
+    found = tables.read(
         f"""SELECT grp, ord, {", ".join(columns)}, cases, count(*) AS patients FROM (
             SELECT {name} AS grp, {order} AS ord, patient, {sums}, count(*) AS cases
-            FROM {table} s JOIN book b ON b.number = s.gold {trapped} WHERE answers >= {k:d} GROUP BY grp, ord, patient
+            FROM {table} s {trapped} WHERE answers >= {k:d} GROUP BY grp, ord, patient
         ) GROUP BY GROUPING SETS ({", ".join(f"(grp, ord, cases, {column})" for column in columns)}) ORDER BY ALL"""
     )
     groups: dict[str, dict[str, list[tuple]]] = {}
@@ -56,32 +56,28 @@ def tuples(
     return groups
 
 
-def pairs(copy: EvaluationCopy, table: str, wrong_in: Sequence[str] = ()) -> list[tuple[int, int | None, int]]:
+def pairs(tables: MemoryTables, table: str, wrong_in: Sequence[str] = ()) -> list[tuple[int, int | None, int]]:
     """(right DRG, predicted DRG or None, notes); with `wrong_in` only of the notes that all these tables have wrong."""
     wrong = "".join(
         f" SEMI JOIN (SELECT seq FROM {other} WHERE predicted IS DISTINCT FROM gold) w{i} ON w{i}.seq = s.seq"
         for i, other in enumerate(wrong_in)
     )
-    found = copy.read(f"SELECT s.gold, s.predicted, count(*) AS n FROM {table} s{wrong} GROUP BY s.gold, s.predicted")
+    found = tables.read(f"SELECT s.gold, s.predicted, count(*) AS n FROM {table} s{wrong} GROUP BY s.gold, s.predicted")
     return [(row["gold"], row["predicted"], row["n"]) for row in found]
 
 
-def confidences(copy: EvaluationCopy, table: str):
+def confidences(tables: MemoryTables, table: str):
     """Confidence and whether the answer that stands is right, of the notes that have a confidence, as Arrow."""
-    return copy.arrow(
+    return tables.arrow(
         f"SELECT confidence, (predicted IS NOT DISTINCT FROM gold)::INTEGER AS hit FROM {table} WHERE confidence IS NOT NULL"
     )
 
 
-def cases(copy: EvaluationCopy, table: str, gold: Sequence[int], predicted: Sequence[int], limit: int) -> list[Row]:
+def cases(tables: MemoryTables, table: str, gold: Sequence[int], predicted: Sequence[int], limit: int) -> list[Row]:
     """Notes whose right DRG is one of `gold` and whose answer is one of `predicted` (0: no DRG): seq, note_id, gold, predicted, confidence."""
-    return copy.read(
+    return tables.read(
         f"""SELECT seq, n.note_id, s.gold, s.predicted, s.confidence, s.words FROM {table} s JOIN note n USING (seq)
         WHERE list_contains($gold, gold) AND list_contains($predicted, coalesce(predicted, 0)) ORDER BY seq LIMIT {limit:d}""",
         gold=list(gold),
         predicted=list(predicted),
     )
-
-
-def patients(copy: EvaluationCopy, table: str) -> int:
-    return copy.read(f"SELECT count(DISTINCT patient) AS n FROM {table}")[0]["n"]
