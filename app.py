@@ -54,6 +54,12 @@ def main() -> None:
                     icon=":material/monitoring:",
                     help="How often stored runs are right, with intervals, by groups, and against each other.",
                 ),
+                st.Page(
+                    "pages/reader_study.py",
+                    title="Reader study",
+                    icon=":material/groups:",
+                    help="What readers think of the models' answers, and whether they agree.",
+                ),
             ],
             "Data": [
                 st.Page(

@@ -1,55 +1,24 @@
-"""Plots of an evaluation and of a reader study, from their rows: the same figure on a page and in a saved report.
+"""Plots of an evaluation, from the rows of `measuring`: the same figure on a page and in a saved report."""
 
-Colours of runs are left to the template (the app's theme, or `reporting`), and what is drawn by us reads on light and dark.
-"""
-
-import html
 from collections.abc import Mapping, Sequence
 
+from sapphire.plot_parts import (
+    GREY,
+    GRID,
+    PALETTE,
+    error_bars,
+    lane,
+    layout,
+    new_figure,
+    percent_axis,
+    plain_name,
+    rows_axis,
+)
 from sapphire.rewards import LEVEL_NAMES
 
-# A published figure or a guide line: never one of the runs' colours.
-# Colours of runs that read on white and on dark blue alike (contrast at least 3:1 with both).
-PALETTE = ("#3f86e0", "#17a589", "#d9702e", "#9a6fd6", "#d0587a", "#97973a")
-GREY = "rgba(128,140,158,0.9)"
 CROSSES = ("x-thin", "cross-thin", "y-up", "asterisk")
-GRID = "rgba(128,140,158,0.25)"
 # Shades that carry their own words, dark on light and white on dark, whatever lies behind them; an empty cell is not drawn.
 SCALE = [[0.0, "#c3d6f2"], [1.0, "#1b56b0"]]
-# Points 1 to 5, from poor to good, with numbers that read on each of them.
-RATING_COLOURS = ("#b4503a", "#d9956b", "#a9b2c0", "#6fa9cf", "#2f6fb5")
-OUTCOME_COLOURS = {"right": "#0f9d8a", "wrong": "#c2571a", "not in the note": "#8f7bc4"}
-
-
-def _layout(title: str, height: int, legend: bool = True, **more: object) -> dict:
-    """Title above, legend below: neither meets the plot, however many runs or panels it has. `height` is that of the plot itself."""
-    below = 96 if legend else 56
-    return {
-        "title": {"text": title, "x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 8, "l": 2}, "font": {"size": 15}},
-        "margin": {"l": 10, "r": 16, "t": 62, "b": below},
-        "height": height + 62 + below,
-        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left", "title": None},
-    } | more  # fmt: skip
-
-
-def _figure(title: str, height: int, legend: bool = True, **more: object):
-    import plotly.graph_objects as go
-
-    return go.Figure(layout=_layout(title, height, legend, **more))
-
-
-def _percent_axis(title: str, **more: object) -> dict:
-    return {"title": title, "ticksuffix": "%", "gridcolor": GRID, "zeroline": False} | more
-
-
-def _name(words: str) -> str:
-    """Words of a user as Plotly shows them: it would read a tag in them."""
-    return html.escape(words, quote=False)
-
-
-def _bars(rows: Sequence[dict], value: str = "estimate") -> dict:
-    up, down = ([100 * abs(row[end] - row[value]) for row in rows] for end in ("high", "low"))
-    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.6, "width": 4}
 
 
 def measures(rows: Sequence[dict], names: Mapping[str, str], published: Sequence[dict] = ()):
@@ -60,39 +29,27 @@ def measures(rows: Sequence[dict], names: Mapping[str, str], published: Sequence
     kinds = list(dict.fromkeys(row["measure"] for row in rows))
     lanes = [*names, *dict.fromkeys(row["run_id"] for row in published)]
     figure = make_subplots(1, len(targets), shared_yaxes=True, subplot_titles=targets, horizontal_spacing=0.05)
-    figure.update_layout(_layout("Notes that are right, with 95% intervals", (16 + 18 * len(lanes)) * len(kinds)))
+    figure.updatelayout(layout("Notes that are right, with 95% intervals", (16 + 18 * len(lanes)) * len(kinds)))
     figure.update_annotations(font_size=13)
-    for lane, run in enumerate(lanes):
+    for place, run in enumerate(lanes):
         for panel, target in enumerate(targets, start=1):
             mine = [
                 row
                 for row in (*rows, *published)
                 if row["run_id"] == run and row["target"] == target and row["measure"] in kinds
             ]
-            colour = PALETTE[lane % len(PALETTE)] if run in names else GREY
+            colour = PALETTE[place % len(PALETTE)] if run in names else GREY
             figure.add_scatter(
-                x=[100 * row["estimate"] for row in mine], y=[kinds.index(row["measure"]) + _lane(lane, lanes) for row in mine], mode="markers",
-                name=_name(names.get(run, run)), legendgroup=run, showlegend=panel == 1, customdata=[[row["measure"], row.get("notes")] for row in mine],
-                marker={"size": 9, "color": colour} if run in names else {"symbol": CROSSES[(lane - len(names)) % len(CROSSES)], "size": 8, "line": {"width": 2, "color": GREY}},
-                error_x=_bars(mine) | {"color": colour} if run in names else None, hovertemplate=_hover(run in names), row=1, col=panel,
+                x=[100 * row["estimate"] for row in mine], y=[kinds.index(row["measure"]) + lane(place, lanes) for row in mine], mode="markers",
+                name=plain_name(names.get(run, run)), legendgroup=run, showlegend=panel == 1, customdata=[[row["measure"], row.get("notes")] for row in mine],
+                marker={"size": 9, "color": colour} if run in names else {"symbol": CROSSES[(place - len(names)) % len(CROSSES)], "size": 8, "line": {"width": 2, "color": GREY}},
+                error_x=error_bars(mine, "estimate", colour) if run in names else None, hovertemplate=_hover(run in names), row=1, col=panel,
             )  # fmt: skip
     figure.update_xaxes(
         title="percent of notes", gridcolor=GRID, zeroline=False, range=[-2, 102], tickvals=[0, 25, 50, 75, 100]
     )
-    figure.update_yaxes(**_rows_axis(kinds))
+    figure.update_yaxes(**rows_axis(kinds))
     return figure
-
-
-def _lane(lane: int, lanes: Sequence) -> float:
-    """Where one of several runs lies within a row of height 1."""
-    return (lane - (len(lanes) - 1) / 2) * 0.72 / max(len(lanes), 1)
-
-
-def _rows_axis(names: Sequence[str]) -> dict:
-    return {
-        "range": [len(names) - 0.5, -0.5], "tickvals": list(range(len(names))), "ticktext": list(names), "gridcolor": GRID, "zeroline": False,
-        "automargin": True,
-    }  # fmt: skip
 
 
 def _hover(measured: bool) -> str:
@@ -104,42 +61,38 @@ def groups(rows: Sequence[dict], names: Mapping[str, str], title: str, axis: str
     """`measuring.slices`: a dot with its interval for each group and run; a group's name ends in its number of notes."""
     order = list(dict.fromkeys(row["group"] for row in rows))
     most = {group: max(row["notes"] for row in rows if row["group"] == group) for group in order}
-    labels = {group: f"{_name(_short(group))} ({most[group]:,})" for group in order}
-    figure = _figure(title, (18 + 15 * len(names)) * len(order))
-    for lane, (run, name) in enumerate(names.items()):
+    labels = {group: f"{plain_name(group, 46)} ({most[group]:,})" for group in order}
+    figure = new_figure(title, (18 + 15 * len(names)) * len(order))
+    for place, (run, name) in enumerate(names.items()):
         mine = [row for row in rows if row["run_id"] == run]
-        colour = PALETTE[lane % len(PALETTE)]
+        colour = PALETTE[place % len(PALETTE)]
         figure.add_scatter(
-            x=[100 * row["estimate"] for row in mine], y=[order.index(row["group"]) + _lane(lane, names) for row in mine], mode="markers", name=_name(name),
-            error_x=_bars(mine) | {"color": colour}, marker={"size": 8, "color": colour},
+            x=[100 * row["estimate"] for row in mine], y=[order.index(row["group"]) + lane(place, names) for row in mine], mode="markers", name=plain_name(name),
+            error_x=error_bars(mine, "estimate", colour), marker={"size": 8, "color": colour},
             customdata=[[labels[row["group"]], row["notes"], row["patients"]] for row in mine],
             hovertemplate="%{customdata[0]}<br>%{x:.1f}%, %{customdata[1]:,} notes of %{customdata[2]:,} patients<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    figure.update_xaxes(**_percent_axis(axis, range=[-1, 101]))
-    figure.update_yaxes(**_rows_axis([labels[group] for group in order]))
+    figure.update_xaxes(**percent_axis(axis, range=[-1, 101]))
+    figure.update_yaxes(**rows_axis([labels[group] for group in order]))
     return figure
-
-
-def _short(words: str, most: int = 46) -> str:
-    return words if len(words) <= most else words[: most - 1].rstrip() + "…"
 
 
 def differences(rows: Sequence[dict], names: Mapping[str, str], first: str):
     """`measuring.paired`: each run minus the first with its interval, around a line of no difference."""
     kinds = list(dict.fromkeys(f"{row['target']}, {row['measure']}" for row in rows))
     runs = list(dict.fromkeys(row["run_id"] for row in rows))
-    figure = _figure(
-        f"Difference from {_name(_short(first, 60))} on the same notes, with 95% intervals",
+    figure = new_figure(
+        f"Difference from {plain_name(first, 60)} on the same notes, with 95% intervals",
         (14 + 16 * len(runs)) * len(kinds),
     )
     places = list(names)
-    for lane, run in enumerate(runs):
+    for place, run in enumerate(runs):
         mine = [row for row in rows if row["run_id"] == run]
         colour = PALETTE[places.index(run) % len(PALETTE)]
         figure.add_scatter(
             x=[100 * row["difference"] for row in mine],
-            y=[kinds.index(f"{row['target']}, {row['measure']}") + _lane(lane, runs) for row in mine], mode="markers",
-            name=_name(names[run]), marker={"size": 9, "color": colour}, error_x=_bars(mine, "difference") | {"color": colour},
+            y=[kinds.index(f"{row['target']}, {row['measure']}") + lane(place, runs) for row in mine], mode="markers",
+            name=plain_name(names[run]), marker={"size": 9, "color": colour}, error_x=error_bars(mine, "difference", colour),
             customdata=[[row["notes"], row["p_holm"]] for row in mine],
             hovertemplate="%{x:+.1f} percentage points, %{customdata[0]:,} notes<br>corrected p %{customdata[1]:.4f}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
@@ -147,8 +100,8 @@ def differences(rows: Sequence[dict], names: Mapping[str, str], first: str):
     figure.update_xaxes(
         title="percentage points; right of the line is better than the first run", gridcolor=GRID, zeroline=False
     )
-    figure.update_yaxes(**_rows_axis(kinds))
-    figure.update_layout(showlegend=True)
+    figure.update_yaxes(**rows_axis(kinds))
+    figure.updatelayout(showlegend=True)
     return figure
 
 
@@ -158,7 +111,7 @@ def severity(cells: Mapping[tuple[str, str], int], name: str):
     said = [level for level in (*LEVEL_NAMES, "") if any(predicted == level for _, predicted in cells)]
     counts = [[cells.get((right, predicted), 0) for predicted in said] for right in gold]
     shares = [[n / max(sum(row), 1) for n in row] for row in counts]
-    figure = _figure(f"Severity: {_name(_short(name, 70))}", 44 * len(gold), legend=False)
+    figure = new_figure(f"Severity: {plain_name(name, 70)}", 44 * len(gold), legend=False)
     figure.add_heatmap(
         z=[[share or None for share in row] for row in shares],
         x=[LEVEL_NAMES.get(level, "no DRG") for level in said],
@@ -178,7 +131,7 @@ def reliability(found: Mapping[str, dict], names: Mapping[str, str]):
     from plotly.subplots import make_subplots
 
     figure = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.06)
-    figure.update_layout(_layout("Reliability: is it right as often as it is sure?", 330))
+    figure.updatelayout(layout("Reliability: is it right as often as it is sure?", 330))
     figure.add_scatter(
         x=[0, 100],
         y=[0, 100],
@@ -194,12 +147,12 @@ def reliability(found: Mapping[str, dict], names: Mapping[str, str]):
         bins = [one for one in each["bins"] if one.n]
         figure.add_scatter(
             x=[100 * one.confidence for one in bins], y=[100 * one.right for one in bins], mode="lines+markers",
-            name=f"{_name(names[run])} · ECE {100 * each['error']:.1f} points", legendgroup=run, line={"color": colour}, marker={"color": colour, "size": 8},
+            name=f"{plain_name(names[run])} · ECE {100 * each['error']:.1f} points", legendgroup=run, line={"color": colour}, marker={"color": colour, "size": 8},
             customdata=[one.n for one in bins], hovertemplate="confidence %{x:.0f}%, right %{y:.0f}%<br>%{customdata:,} notes<extra></extra>", row=1, col=1,
         )  # fmt: skip
         figure.add_bar(
             x=[50 * (one.low + one.high) for one in each["bins"]], y=[one.n for one in each["bins"]], marker={"color": colour}, legendgroup=run,
-            showlegend=False, name=_name(names[run]), hovertemplate="%{y:,} notes<extra>%{fullData.name}</extra>", row=2, col=1,
+            showlegend=False, name=plain_name(names[run]), hovertemplate="%{y:,} notes<extra>%{fullData.name}</extra>", row=2, col=1,
         )  # fmt: skip
     figure.update_xaxes(range=[0, 100], gridcolor=GRID, zeroline=False)
     figure.update_xaxes(title="confidence of the answer", ticksuffix="%", row=2, col=1)
@@ -211,16 +164,16 @@ def reliability(found: Mapping[str, dict], names: Mapping[str, str]):
 def rewards(found: Mapping[str, Mapping[float, int]], names: Mapping[str, str], scheme: str):
     """Share of answers with each reward, by run; numbers on hover are answers."""
     values = sorted({value for counts in found.values() for value in counts})
-    figure = _figure(f"Rewards of all answers, {scheme} scheme", 220, barmode="group")
+    figure = new_figure(f"Rewards of all answers, {scheme} scheme", 220, barmode="group")
     for run, counts in found.items():
         total = sum(counts.values()) or 1
         figure.add_bar(
-            x=[f"{value:+g}" for value in values], y=[100 * counts.get(value, 0) / total for value in values], name=f"{_name(names[run])} ({total:,} answers)",
+            x=[f"{value:+g}" for value in values], y=[100 * counts.get(value, 0) / total for value in values], name=f"{plain_name(names[run])} ({total:,} answers)",
             marker={"color": PALETTE[list(names).index(run) % len(PALETTE)]}, customdata=[counts.get(value, 0) for value in values],
             hovertemplate="reward %{x}: %{y:.1f}%, %{customdata:,} answers<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.update_xaxes(title="reward", type="category")
-    figure.update_yaxes(**_percent_axis("share of the run's answers"))
+    figure.update_yaxes(**percent_axis("share of the run's answers"))
     return figure
 
 
@@ -234,29 +187,29 @@ def hard(rows: Sequence[dict], names: Mapping[str, str], notes: int):
 def shares(rows: Sequence[dict], title: str, axis: str, colours: Mapping[str, str]):
     """Grouped bars: rows of {category, series, share, n}; a series without a colour is a published one, in grey."""
     categories = list(dict.fromkeys(row["category"] for row in rows))
-    figure = _figure(title, 230, barmode="group")
+    figure = new_figure(title, 230, barmode="group")
     for name in dict.fromkeys(row["series"] for row in rows):
         mine = {row["category"]: row for row in rows if row["series"] == name}
         figure.add_bar(
-            x=categories, y=[100 * mine[category]["share"] if category in mine else None for category in categories], name=_name(name),
+            x=categories, y=[100 * mine[category]["share"] if category in mine else None for category in categories], name=plain_name(name),
             marker={"color": colours.get(name, GREY), "pattern": {"shape": "" if name in colours else "/"}},
             customdata=[mine[category]["n"] if category in mine else 0 for category in categories],
             hovertemplate="%{x}: %{y:.1f}%, %{customdata:,}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    figure.update_yaxes(**_percent_axis(axis))
+    figure.update_yaxes(**percent_axis(axis))
     return figure
 
 
 def case_mix(rows: Sequence[dict]):
     """Mean error of the relative weight of each run with its interval, around a line of no error."""
-    figure = _figure(
+    figure = new_figure(
         "Case-mix error: mean weight as answered minus as right, with 95% intervals", 44 * len(rows), legend=False
     )
     for i, row in enumerate(rows):
         colour = PALETTE[i % len(PALETTE)]
         error = {"type": "data", "symmetric": False, "array": [row["95% high"] - row["Error"]], "arrayminus": [row["Error"] - row["95% low"]], "color": colour, "thickness": 1.6, "width": 4}  # fmt: skip
         figure.add_scatter(
-            x=[row["Error"]], y=[i], mode="markers", marker={"size": 10, "color": colour}, error_x=error, showlegend=False, name=_name(row["Run"]),
+            x=[row["Error"]], y=[i], mode="markers", marker={"size": 10, "color": colour}, error_x=error, showlegend=False, name=plain_name(row["Run"]),
             customdata=[row["Notes"]], hovertemplate="%{x:+.4f}, %{customdata:,} notes<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": GREY, "dash": "dot"})
@@ -265,5 +218,5 @@ def case_mix(rows: Sequence[dict]):
         gridcolor=GRID,
         zeroline=False,
     )
-    figure.update_yaxes(**_rows_axis([f"{_name(_short(row['Run']))} ({row['Notes']:,})" for row in rows]))
+    figure.update_yaxes(**rows_axis([f"{plain_name(row['Run'], 46)} ({row['Notes']:,})" for row in rows]))
     return figure

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sapphire.evaluating import Evaluation
 from sapphire.paths import database
+from sapphire.reader_study import ReaderStudy
 from sapphire.running import Runner
 from sapphire.store import Store, open_store
 from sapphire.store.comparisons import Comparisons
@@ -18,6 +19,7 @@ class Workbench:
     worklist: Worklist
     comparisons: Comparisons
     evaluation: Evaluation
+    study: ReaderStudy
     runner: Runner
 
     def close(self) -> None:
@@ -36,6 +38,6 @@ def open_workbench(serve: bool = True) -> Workbench:
     store = open_store(database(), os.environ.get("SAPPHIRE_DB_TOKEN"))
     if serve:
         store.serve()
-    bench = Workbench(store, Worklist(store), Comparisons(store), Evaluation(store), Runner(store))
+    bench = Workbench(store, Worklist(store), Comparisons(store), Evaluation(store), ReaderStudy(store), Runner(store))
     atexit.register(bench.close)
     return bench

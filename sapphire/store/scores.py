@@ -29,7 +29,7 @@ def _band(column: str, bands: Sequence[tuple[int | None, str]]) -> tuple[str, st
 DIMENSIONS = {
     "": ("''", "0"),
     "mdc": ("mdc", "0"),
-    "level": ("level", "0"),
+    "level": ("level", "list_position(['MCC', 'CC', 'none', 'CC/MCC', 'without MCC', 'unsplit'], level)"),
     "trap": ("t.one_trap", "0"),
     **{name: _band(*bands) for name, bands in BANDS.items()},
 }
