@@ -168,7 +168,7 @@ def note_side(case: Case) -> None:
 def unread_side(case: Case, run: Run | None) -> None:
     """No prediction yet: run the model for this case, or watch it write."""
     if run:
-        return live_view(bench, run)
+        return live_view(bench, run, hidden=reader.think_first and not case.revealed_at)
     failed = bench.store.read(
         "SELECT error FROM prediction WHERE note_id = $note AND error IS NOT NULL ORDER BY seq DESC LIMIT 1",
         note=case.note["note_id"],
@@ -299,16 +299,17 @@ def page() -> None:
             gate(case)
         else:
             model_side(case)
-        past(case)
+        # The history names DRGs too.
+        if case.prediction is None or case.revealed_at:
+            past(case)
         if st.button("Keys", icon=":material/keyboard:", type="tertiary", shortcut="H"):
             keys()
 
 
 def note_events(case: Case, seq: int) -> Case:
-    """Record that this reader opened the case and, unless they asked to think first, saw the answer at once."""
-    opened = st.session_state.setdefault("opened", set())
-    if (reader.name, seq) not in opened:
-        opened.add((reader.name, seq))
+    """Record that this reader opened the case, each time they come to it, and, unless they asked to think first, saw the answer at once."""
+    if st.session_state.get("opened") != (reader.name, seq):
+        st.session_state["opened"] = (reader.name, seq)
         attempt(mark, bench.store, case, reader, "opened")
     if case.prediction and case.revealed_at is None and not reader.think_first:
         attempt(mark, bench.store, case, reader, "revealed")

@@ -5,6 +5,7 @@ import streamlit as st
 from pages.parts.run_panel import run_panel
 from pages.parts.session import profile, start_page
 from sapphire.drg.codebook import MDC_TITLES, codebook
+from sapphire.reviewing import seen
 from sapphire.store.worklist import ORDERS, STATES, Filters
 
 PAGE_SIZE = 50
@@ -83,8 +84,9 @@ def cases(chosen: Filters) -> list[str]:
     page = min(st.session_state.get("worklist_page", 1), pages)
     rows = worklist.page(chosen, PAGE_SIZE, (page - 1) * PAGE_SIZE)
     st.session_state["worklist_rows"] = [row["note_seq"] for row in rows]
+    hidden = _hidden(rows)
     selection = st.dataframe(
-        [_cells(row) for row in rows],
+        [_cells(row, row["note_id"] in hidden) for row in rows],
         column_order=COLUMNS if any(row["predicted_at"] or row["error"] for row in rows) else COLUMNS_NEW,
         key=f"worklist_table_{page}",
         hide_index=True,
@@ -116,16 +118,24 @@ def cases(chosen: Filters) -> list[str]:
     return [rows[i]["note_id"] for i in selection["selection"]["rows"] if i < len(rows)]
 
 
-def _cells(row: dict) -> dict:
+def _hidden(rows: list[dict]) -> set[str]:
+    """Cases whose DRGs this reader must not see yet, having asked to name one first."""
+    if not profile().think_first:
+        return set()
+    answered = [row["note_id"] for row in rows if row["predicted_drg"]]
+    return set(answered) - seen(bench.store, profile().name, answered)
+
+
+def _cells(row: dict, hidden: bool) -> dict:
     predicted = f"{row['predicted_drg']} {row['predicted_title']}" if row["predicted_drg"] else row["error"] or ""
     return {
         "open": "Review" if row["state"] not in ("new", "failed") else "Open",
         "State": ("⚑ " if row["flagged"] else "") + STATE_ICONS[row["state"]],
         "Note": row["note_id"],
-        "Predicted DRG": predicted,
-        "Confidence": row["confidence"],
+        "Predicted DRG": "hidden until you have named yours" if hidden else predicted,
+        "Confidence": None if hidden else row["confidence"],
         "Model": row["model"] or "",
-        "Recorded": row["gold_drg"] or "",
+        "Recorded": "" if hidden else row["gold_drg"] or "",
         "Reviewer": row["reviewer"] or "",
         "Begins": row["snippet"],
     }

@@ -206,14 +206,21 @@ def test_a_note_is_never_markdown_or_html(home):
 
 def test_think_first_hides_the_answer_until_a_drg_is_named(home):
     fill(
-        home, reader=Profile("Ana", "coder", think_first=True), notes=[stored_note()], predictions=[stored_prediction()]
+        home,
+        reader=Profile("Ana", "coder", think_first=True),
+        notes=[stored_note(drg="291")],
+        predictions=[stored_prediction()],
     )
+    listed = app().dataframe[0].value
+    assert list(listed["Predicted DRG"]) == ["hidden until you have named yours"] and list(listed["Recorded"]) == [""]
     at = review(home)
     assert "Heart Failure" not in words(at)
+    assert not at.dataframe  # the history names the DRG as well
     at.selectbox(key="prior_p-n1").select("291").run()
     button(at, "Show the model's answer").click().run()
     assert "292 · Heart Failure and Shock with CC" in words(at)
     assert stored(home, "SELECT prior_drg FROM review_event WHERE kind = 'revealed'") == [{"prior_drg": "291"}]
+    assert app().dataframe[0].value["Predicted DRG"][0].startswith("292 ")
 
 
 def test_a_case_without_prediction_offers_one(home):

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapphire.agreement import agreement, nominal
+from sapphire.agreement import agreement, hierarchy, nominal
 from sapphire.drg.claims import write
+from sapphire.drg.codebook import codebook
 from sapphire.drg.lines import Line
 from sapphire.profiles import Profile, save_profile
 from sapphire.reader_study import ReaderStudy, StudyFilter, median
@@ -85,10 +86,10 @@ def test_agreement_compares_the_readers_of_one_prediction_and_of_one_note(store)
     assert found["Base DRG"]["pairs"] == pytest.approx(2 / 3)
     assert found["MDC"]["pairs"] == pytest.approx(2 / 3)
     assert found["Helpfulness"]["pairs"] == 0
-    assert found["DRG"]["alpha"] == pytest.approx(
-        agreement({tuple(sorted(pair)): 1 for pair in drgs.values()}, nominal).alpha
-    )
-    assert found["DRG"]["alpha"] < found["DRG, weighted by the hierarchy"]["alpha"] < 1
+    patterns = {tuple(sorted(pair)): 1 for pair in drgs.values()}
+    assert found["DRG"]["alpha"] == pytest.approx(agreement(patterns, nominal).alpha)
+    weighted = agreement(patterns, hierarchy(codebook("43.1"))).alpha
+    assert found["DRG, weighted by the hierarchy"]["alpha"] == pytest.approx(weighted)
 
 
 def test_a_readers_newest_word_on_a_note_counts_and_other_versions_are_told(store):

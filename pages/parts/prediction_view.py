@@ -47,8 +47,8 @@ def prediction_view(case: Case, role: str, untuned: str) -> None:
             )
 
 
-def live_view(bench: Workbench, run: Run) -> None:
-    """The completion of `run` as it is written; the page draws itself anew when it is done."""
+def live_view(bench: Workbench, run: Run, hidden: bool = False) -> None:
+    """The completion of `run` as it is written, unless it is `hidden`; the page draws itself anew when it is done."""
 
     @st.fragment(run_every=0.3)
     def _live() -> None:
@@ -60,6 +60,9 @@ def live_view(bench: Workbench, run: Run) -> None:
         bar.markdown(f"**{plain(run.model)}** is {doing} …")
         if bar.button("Stop", icon=":material/stop_circle:", key=f"stop_{run.run_id}"):
             bench.runner.cancel(run.run_id)
+        if hidden:
+            st.caption("You asked to name a DRG before the model's answer is shown: this is where you will.")
+            return
         with st.container(border=True, height=420, autoscroll=True):
             st.text(run.live or " ")
 
