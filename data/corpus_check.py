@@ -18,7 +18,7 @@ from sapphire.drg.icd import diagnosis_title, procedure_title
 from sapphire.drg.rules import is_valid
 
 MIN_WORDS = {"principal": (8, 3), "secondary": (5, 2), "procedure": (5, 2)}
-POOLS = ("story", "findings", "care", "ruled_out_by")
+POOLS = ("story", "booked", "findings", "care", "ruled_out_by")
 VERSION = codebook().version
 
 
@@ -85,8 +85,14 @@ def _containment(record: Condition | Procedure) -> Iterator[str]:
 
 
 def _condition_problems(record: Condition) -> Iterator[str]:
-    for field in POOLS:
-        found: Pool = getattr(record, field)
+    pools = {field: getattr(record, field) for field in POOLS}
+    if booked := pools.pop("booked"):
+        if not record.procedures:
+            yield "booked: no procedure to come for; such a story belongs to `story`"
+        if not (record.story.train and record.story.test):
+            yield "booked: `story` needs a train and a test phrase for stays without the procedure"
+        pools["story"] = Pool(record.story.train + booked.train, record.story.test + booked.test)
+    for field, found in pools.items():
         if found and not (len(found.train) >= 2 and found.test):
             yield f"{field}: needs 2 train phrases and 1 test phrase, has {len(found.train)} and {len(found.test)}"
     if record.kind == "principal" and not (record.findings and record.care):

@@ -182,7 +182,8 @@ class Drawing:
             if rng.random() < share:
                 names += procedure_ids(name)
                 self.extras = True
-        for condition in self.chosen[1:]:
+        # What a principal condition of the tables is operated for is a stay of its own; beside another it brings no procedure.
+        for condition in (chosen for chosen in self.chosen[1:] if chosen.kind == "secondary"):
             shares = list(condition.procedures.items())
             key = _weighted(rng, [*shares, ("none", max(0.0, 1 - sum(share for _, share in shares)))])
             names += procedure_ids(key)

@@ -144,7 +144,8 @@ class Page:
     # ------------------------------------------------------------ blocks: each gives sentences
     def _opening(self) -> list[list[Segment]]:
         record = self.stay.principal.record
-        story = self.phrase(record.story.of(self.split), self.stay.principal)
+        stories = record.story.of(self.split) + (record.booked.of(self.split) if self.stay.plan.procedures else ())
+        story = self.phrase(stories, self.stay.principal)
         block = "intro" if "intro" in self.style.blocks else "opening"
         return [self.frame(block, {"story": [story]})]
 

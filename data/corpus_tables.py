@@ -53,6 +53,7 @@ class Condition:
     age: tuple[int, int] = (18, 95)
     men: float = 0.5
     story: Pool = EMPTY
+    booked: Pool = EMPTY
     findings: Pool = EMPTY
     care: Pool = EMPTY
     ruled_out_by: Pool = EMPTY
@@ -147,7 +148,7 @@ def _history(text: str) -> str:
 
 
 _READ: dict[str, Callable] = {
-    "name": Phrase, "words": pool, "story": pool, "findings": pool, "care": pool, "ruled_out_by": pool,
+    "name": Phrase, "words": pool, "story": pool, "booked": pool, "findings": pool, "care": pool, "ruled_out_by": pool,
     "weight": float, "age": _ages, "men": float, "procedures": _shares, "extras": _shares, "with": _shares,
     "chance": _chances, "differential": _list, "rivals": _list, "siblings": _list, "severity": _shares,
     "los": _numbers, "dies": float, "goes": _shares, "pool": _list, "uncertain": _truth, "resolved": _truth,

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from random import Random
 
 import duckdb
 import pyarrow.parquet as pq
@@ -9,15 +10,20 @@ import pytest
 
 from data import corpus, corpus_cases, corpus_natural, corpus_qa
 from data.corpus_cases import recipe
+from data.corpus_check import all_plans
 from data.corpus_draw import FLOOR, deal, shares
+from data.corpus_drawing import Drawing, Pools
 from data.corpus_files import CASES
 from data.corpus_frames import HOLES, Frames, Segment, holes_of, sentences
 from data.corpus_names import stale
 from data.corpus_noise import Noise
 from data.corpus_phrase import Phrase, Pool, fold, pool
-from data.corpus_plan import Plan
+from data.corpus_plan import Plan, procedure_ids
+from data.corpus_rules import Coded, code_as_a_coder
 from data.corpus_tables import TablesError, load_tables
 from data.corpus_verify import faults
+from data.natural import faults as natural_faults
+from data.natural import records
 from sapphire.drg.claims import parse, write
 from sapphire.drg.codebook import codebook
 from sapphire.notes import hospital_course
@@ -113,16 +119,21 @@ def test_the_hospital_course_of_a_summary_is_found(cases):
 
 
 def test_what_test_says_is_never_said_in_train(cases):
-    told = " ".join(fold(NUMBER.sub("#", case["text"])) for case in cases if case["split"] != "test")
+    told = " ".join(plainly(case["text"]) for case in cases if case["split"] != "test")
     tables = load_tables()
     records = (*tables.conditions.values(), *tables.procedures.values())
-    pools = [found for record in records for name in ("words", "story", "findings", "care", "ruled_out_by")
+    pools = [found for record in records for name in ("words", "story", "booked", "findings", "care", "ruled_out_by")
              if (found := getattr(record, name, None))]  # fmt: skip
-    forms = {NUMBER.sub("#", form) for found in pools for phrase in found.test for form in phrase.forms(16)}
+    forms = {plainly(form) for found in pools for phrase in found.test for form in phrase.forms(16)}
     assert [form for form in forms if len(form.split()) > 1 and form in told] == []
     frames = [part for phrase in style_phrases("test") for part in phrase.parts if isinstance(part, str)]
     long = {fold(part) for part in frames if len(part.split()) >= 5}
     assert [part for part in long if part in told] == []
+
+
+def plainly(text: str) -> str:
+    """Folded, without numbers and full stops at a word's end."""
+    return re.sub(r"\.(?= )", "", fold(NUMBER.sub("#", text)))
 
 
 def style_phrases(split: str) -> list[Phrase]:
@@ -191,6 +202,56 @@ def test_present_on_admission_is_said_of_every_diagnosis(cases):
     assert all(len(case["poa"]) == 1 + len(case["sdx"]) and set(case["poa"]) <= {"Y", "N"} for case in cases)
     assert all(case["poa"][0] == "Y" for case in cases)
     assert any("N" in case["poa"] for case in cases)
+
+
+@pytest.mark.parametrize(
+    ("written", "coded"),
+    [
+        ("N186 I10", "I120 N186"),
+        ("N186 I10 I5032", "I132 N186 I5032"),
+        ("I5033 I10 N184", "I130 I5033 N184"),
+        ("J9601 J80", "J80"),
+        ("J9621 J80", "J80 J9611"),
+        ("K3184 E119", "E1143 K3184"),
+        ("E1010 K3184", "E1010 K3184 E1043"),
+        ("M86171 E119", "E1169 M86171"),
+        ("E119 N1831 I739 R739", "E1122 N1831 E1165 E1151"),
+        ("N186 N02B9 E119", "N186 N02B9 E119"),
+        ("M4626 A419 N179", "A419 M4626 N179 R6520"),
+        ("J9601 A419 J189", "A419 J9601 J189 R6520"),
+        ("M4626 A419-", "M4626 A419"),
+        ("T8144XA A419 R7881", "T8144XA A419"),
+    ],
+)
+def test_codes_are_joined_and_sequenced_as_the_guidelines_say(written, coded):
+    """A minus: arose in hospital."""
+    plain = [Coded(code.rstrip("-"), code, "N" if code.endswith("-") else "Y") for code in written.split()]
+    assert " ".join(item.code for item in code_as_a_coder(load_tables().rules, plain)) == coded
+
+
+def test_who_came_for_an_operation_had_it(made, cases):
+    """Stories that say so are told only where the plan has a procedure; both kinds of stay occur."""
+    tables = load_tables()
+    told = Counter()
+    for case, dealt in zip(cases, made.dealt, strict=True):
+        plan = made.plans[dealt]
+        booked = [plainly(form) for p in tables.conditions[plan.condition].booked.phrases for form in p.forms()]
+        if booked:
+            text = re.sub(r"\badm\b", "admitted", plainly(case["text"]))
+            told[bool(plan.procedures), any(form in text for form in booked)] += 1
+    assert told[False, True] == 0
+    assert min(told[True, True], told[True, False], told[False, False]) >= 5
+
+
+def test_a_comorbidity_that_is_also_a_principal_condition_brings_no_procedure():
+    tables = load_tables()
+    pools, rng = Pools(tables), Random(1)
+    plan = next(p for p in all_plans(tables) if p.condition == "sepsis_postprocedural" and not p.procedures)
+    for drawing in (Drawing(pools, plan, rng) for _ in range(200)):
+        assert tables.conditions["sepsis"] in drawing.chosen and tables.conditions["sepsis"].procedures
+        own = [drawing.record, *(other for other in drawing.chosen if other.kind == "secondary")]
+        allowed = {name for other in own for key in (*other.procedures, *other.extras) for name in procedure_ids(key)}
+        assert {mention.record.id for mention in drawing.mentions if mention.role == "procedure"} <= allowed
 
 
 # ---------------------------------------------------------------- files
@@ -300,10 +361,20 @@ def test_traces_of_natural_notes_are_true_where_there_are_any(natural):
         )
 
 
-def test_natural_test_shares_no_sentence_with_what_is_trained_on(natural, cases):
-    trained = {s for case in (*natural["train"], *natural["dev"], *cases) for s in long_sentences(case["text"])}
-    shared = {s for case in natural["test"] for s in long_sentences(case["text"])} & trained
-    assert shared == set()
+def test_notes_by_hand_are_labelled_by_the_grouper_and_stand_in_one_split_only():
+    notes = {split: list(records(corpus_natural.FOLDER / split)) for split in corpus_natural.SPLITS}
+    assert (len(notes["dev"]), len(notes["test"])) == (50, 100)
+    everything = [note for found in notes.values() for note in found]
+    assert [(note["id"], fault) for note in everything for fault in natural_faults(note)] == []
+    assert max(Counter(note["id"] for note in everything).values()) == 1
+    assert all(note["id"].startswith(f"natural-{split}-") for split, found in notes.items() for note in found)
+    assert len({note["drg"] for note in everything}) >= 250 and len({note["drg"] for note in notes["dev"]}) >= 45
+
+
+def test_natural_test_and_dev_share_no_sentence_with_what_is_trained_on(natural, cases):
+    told = {split: {s for case in found for s in long_sentences(case["text"])} for split, found in natural.items()}
+    trained = told["train"] | {s for case in cases for s in long_sentences(case["text"])}
+    assert (told["test"] & (trained | told["dev"]), told["dev"] & trained) == (set(), set())
 
 
 def long_sentences(text: str) -> set[str]:
