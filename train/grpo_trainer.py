@@ -1,17 +1,21 @@
 """TRL's GRPOTrainer where it has no setting for what we need: resampling, Dr. GRPO's constant, rollouts, and where time goes."""
 
+import json
 import os
+import random
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
+from train.online import Estimate
 from train.recipe import Recipe
-from train.resample import resample
+from train.resample import TEMPERATURES, resample
 from train.rewards import Rewards
-from train.run import Run
+from train.run import Run, write_whole
 
 DR_GRPO_TOKENS = 1024  # the paper's constant, whatever length completions may have
 
@@ -29,7 +33,9 @@ class Trainer(GRPOTrainer):
         self.recipe, self.run_folder, self.rewards = recipe, run.folder, rewards
         self._rows: list[dict] = []
         self._new_rollouts = False
+        self.estimate = Estimate()
         super().__init__(*args, **kwargs)
+        self._drgs = self.train_dataset["drg"][:]
 
     def _get_train_sampler(self, dataset=None):
         theirs = super()._get_train_sampler(dataset)
@@ -56,52 +62,62 @@ class Trainer(GRPOTrainer):
         return super()._generate_and_score_completions(inputs)
 
     def _generate(self, prompts):
+        self._prompts = prompts
         with self._timed("generation"):
             return super()._generate(prompts)
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, **kwargs):
-        ids, logprobs = super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, **kwargs)
-        if self.recipe.resample == "none" or not self.model.training:
-            return ids, logprobs
         draw = super()._generate_single_turn
+        ids, logprobs = draw(prompt_ids, images, multimodal_fields, num_generations, **kwargs)
+        mode = self.recipe.resample
+        if mode == "none" or not self.model.training:
+            return ids, logprobs
+        seed = f"{self.args.seed} {self.state.global_step} {self.accelerator.process_index}"
+        chance = random.Random(seed)
 
         def sample(rows: list[int], temperature: float) -> list[tuple]:
+            if mode == "fresh":
+                self._give_way(rows[::num_generations], prompt_ids, chance)
             with self._temperature(temperature):
-                new_ids, new_logprobs = draw(
-                    [prompt_ids[row] for row in rows], images, multimodal_fields, num_generations
-                )
-            return list(zip(new_ids, new_logprobs or [None] * len(rows), strict=True))
+                new = draw([prompt_ids[row] for row in rows], images, multimodal_fields, num_generations)
+            return _pairs(*new)
 
         def score(rows: list[int], drawn: list[tuple]) -> list[float]:
             return self.rewards.totals([ids for ids, _ in drawn], _columns([self._rows[row] for row in rows]))
 
-        first = list(zip(ids, logprobs or [None] * len(ids), strict=True))
-        seed = f"{self.args.seed} {self.state.global_step} {self.accelerator.process_index}"
-        kept, again, temperatures = resample(
-            first, num_generations, self.recipe.resample, self.recipe.attempts, sample, score, seed
+        temperatures = (self.temperature,) if mode == "fresh" else TEMPERATURES
+        kept, again, drawn_at = resample(
+            _pairs(ids, logprobs), num_generations, mode, self.recipe.attempts, sample, score, seed, temperatures
         )
         self._log_completion_extra("resampled", again)
-        self._log_completion_extra("temperature", [self.temperature if t is None else t for t in temperatures])
+        self._log_completion_extra("temperature", [self.temperature if t is None else t for t in drawn_at])
         self._log_metric("resampled/groups", sum(map(bool, again)) / len(again))
         self._log_metric("resampled/completions", sum(again) / len(again))
         return [ids for ids, _ in kept], logprobs and [logprob for _, logprob in kept]
 
+    def _give_way(self, firsts: list[int], prompt_ids: list, chance: random.Random) -> None:
+        """Put other cases in the places of the groups that begin at these rows: prompts, token ids and labels."""
+        chosen = self.estimate.draw(self._drgs, len(firsts), chance)
+        for first, row in zip(firsts, (self.train_dataset[at] for at in chosen), strict=True):
+            ids = self._tokenize_prompts([row["prompt"]])[0][0]
+            for at in range(first, first + self.num_generations):
+                self._rows[at], self._prompts[at], prompt_ids[at] = row, row["prompt"], ids
+
     @contextmanager
     def _temperature(self, value: float):
         """Sample at another temperature; training's log-probabilities keep their own."""
-        places = [(self.vllm_generation, "temperature")] if self.use_vllm else [(self.generation_config, "temperature")]
-        before = [getattr(*place) for place in places]
-        for holder, name in places:
-            setattr(holder, name, value)
-        if not self.use_vllm:
-            self.generation_kwargs["temperature"] = value
+        holder = self.vllm_generation if self.use_vllm else self.generation_config
+        before = holder.temperature
         try:
+            self._set_temperature(holder, value)
             yield
         finally:
-            for (holder, name), old in zip(places, before, strict=True):
-                setattr(holder, name, old)
-            if not self.use_vllm:
-                self.generation_kwargs["temperature"] = before[0]
+            self._set_temperature(holder, before)
+
+    def _set_temperature(self, holder: Any, value: float) -> None:
+        holder.temperature = value
+        if not self.use_vllm:
+            self.generation_kwargs["temperature"] = value  # transformers reads both
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         with self._timed("reward"):
@@ -125,10 +141,23 @@ class Trainer(GRPOTrainer):
             done = self._metrics["train"]
             spent = sum(done["seconds/generation"]) + sum(done["seconds/reward"])
             logs |= {"beta": self.beta, "seconds/training": max(sum(done["step_time"]) - spent, 0.0)}
-            if self._new_rollouts and self.accelerator.is_main_process:
-                self._write_rollouts()
+            if self._new_rollouts:
+                self.estimate.learn(self._logs["extra"]["drg"], self._logs["rewards"]["right"])
+                if self.accelerator.is_main_process:
+                    self._write_rollouts()
             self._new_rollouts = False
         super().log(logs, start_time)
+
+    def _save_checkpoint(self, model, trial):
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save:
+            folder = self.run_folder / f"checkpoint-{self.state.global_step}"
+            write_whole(folder / "estimate.json", json.dumps(self.estimate.counts).encode())
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint:
+            self.estimate = Estimate(json.loads(Path(checkpoint, "estimate.json").read_text()))
 
     def _write_rollouts(self) -> None:
         """completions/step-N.parquet: a row for each completion, for the owner alone, there at once or not at all."""
@@ -160,6 +189,11 @@ class Trainer(GRPOTrainer):
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
             pq.write_table(table, out, compression="zstd")
         part.replace(folder / f"step-{self.state.global_step:06d}.parquet")
+
+
+def _pairs(ids: list, logprobs: list | None) -> list[tuple]:
+    """Each completion's token ids with what vLLM says of their log-probabilities, None with transformers."""
+    return list(zip(ids, logprobs or [None] * len(ids), strict=True))
 
 
 def _columns(rows: list[dict]) -> dict[str, list]:

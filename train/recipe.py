@@ -58,7 +58,7 @@ class Recipe:
     or longest prompt (GRPO), in tokens; longer rows are reported and left out. `lora`: peft's LoraConfig, none for full training.
 
     GRPO: `reward` one of sapphire.rewards.SCHEMES; `cot_first` switches the penalty on; `grounded` is the weight of the share of
-    true lines (0: a metric, none: not computed); `kl` constant, none or cosine; `resample` none, neutral or positive, at
+    true lines (0: a metric, none: not computed); `kl` constant, none or cosine; `resample` none, neutral, positive or fresh, at
     most `attempts` times; `difficulty` a Parquet file (case_id, difficulty) by which `without` leaves cases out and `order`
     sorts them. `stages`: for train.stages, none elsewhere.
     """
@@ -98,7 +98,7 @@ CHOICES = {
     "kind": KINDS,
     "reward": ("dense", "balanced", "strict"),
     "kl": ("constant", "none", "cosine"),
-    "resample": ("none", "neutral", "positive"),
+    "resample": ("none", "neutral", "positive", "fresh"),
     "order": ("shuffled", "easy to hard"),
 }
 LISTS = ("data", "questions", "without")

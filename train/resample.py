@@ -3,7 +3,8 @@
 A group is dead when its rewards are all equal, since then every advantage is 0. In the paper each such prompt is sampled again
 up to 12 times at a temperature drawn from 0.7 to 1.0: *neutral* stops at any variance, *positive* also wants one reward above 0.
 What is drawn at another temperature than the training's is off-policy, in the paper as here; importance sampling would
-undo it (the weight of 300 tokens at 0.7 is about e^-6), so both together are refused.
+undo it (the weight of 300 tokens at 0.7 is about e^-6), so both together are refused. *Fresh* is not the paper's: there the
+group's place is given to another case (`online`), at the training's temperature.
 """
 
 import random
@@ -24,7 +25,14 @@ def dead(rewards: Sequence[float], mode: str) -> bool:
 
 
 def resample(
-    completions: Sequence[Any], size: int, mode: str, attempts: int, sample: Sample, score: Score, seed: str
+    completions: Sequence[Any],
+    size: int,
+    mode: str,
+    attempts: int,
+    sample: Sample,
+    score: Score,
+    seed: str,
+    temperatures: Sequence[float] = TEMPERATURES,
 ) -> tuple[list[Any], list[int], list[float | None]]:
     """The completions with those of dead groups of `size` drawn anew, at most `attempts` times.
 
@@ -32,7 +40,7 @@ def resample(
     same `seed` draws the same temperatures.
     """
     kept = list(completions)
-    again, temperatures = [0] * len(kept), [None] * len(kept)
+    again, drawn_at = [0] * len(kept), [None] * len(kept)
     rewards = score(list(range(len(kept))), kept)
     chance = random.Random(seed)
     for _ in range(attempts):
@@ -44,12 +52,12 @@ def resample(
         ]
         if not rows:
             break
-        temperature = chance.choice(TEMPERATURES)
+        temperature = chance.choice(temperatures)
         drawn = sample(rows, temperature)
         for row, completion, reward in zip(rows, drawn, score(rows, drawn), strict=True):
-            kept[row], rewards[row], temperatures[row] = completion, reward, temperature
+            kept[row], rewards[row], drawn_at[row] = completion, reward, temperature
             again[row] += 1
-    return kept, again, temperatures
+    return kept, again, drawn_at
 
 
 def refuse(recipe: Recipe, config: Any, processes: int, sharded: bool) -> None:
