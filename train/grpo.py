@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from train import policy
-from train.loop import fit, left_out, prepared
+from train.loop import fit, left_out, prepared, reading
 from train.recipe import Recipe, RecipeError, trl_config
 from train.rewards import functions, rewards_of
 from train.rows import by_difficulty, load_rows
@@ -28,7 +28,7 @@ def train(recipe: Recipe, run: Run) -> None:
     tokenizer = policy.tokenizer(model)
     config = trl_config(recipe, run.folder, run.processes)
     longest = _longest_prompt(recipe, config, policy.context(model))
-    rows = by_difficulty(load_rows(recipe, lambda chat: _length(tokenizer, chat), longest), recipe)
+    rows = by_difficulty(load_rows(recipe, lambda chat: _length(tokenizer, chat), longest, reading(run)), recipe)
     left_out(rows, run)
     prompts = config.generation_batch_size // config.num_generations
     if len(rows.rows) < prompts:

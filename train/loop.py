@@ -2,12 +2,25 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from train import policy
 from train.recipe import Recipe
 from train.rows import Rows
 from train.run import Run, write_whole
+
+
+def reading(run: Run):
+    """A progress bar for reading a file: grounded prompts take some ten milliseconds a case."""
+
+    def bar(rows: Iterator[dict], path: Path) -> Iterator[dict]:
+        return tqdm(rows, desc=f"Reading {path.name}", unit=" rows", delay=2, disable=not run.main)
+
+    return bar
 
 
 def left_out(rows: Rows, run: Run) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from sapphire.prompts import PROMPTS
+
 KINDS = ("sft", "grpo", "dpo")
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -53,7 +55,8 @@ class Recipe:
 
     `model`: a model folder, a folder in the layout of transformers, a LoRA adapter's folder or a name on the hub. `data`:
     files of cases (corpus, MIMIC) or of TRL rows (an export round); `subset`: columns of the `subsets.parquet` beside a file of
-    cases, and the value wanted. `questions`: files of code-book rows mixed into SFT. `batch_size`: rows (SFT, DPO) or
+    cases, and the value wanted. `trace` is how much reasoning SFT's completions hold (data.sft_rows), `trace_form` the only form of a
+    full one that is taken. `questions`: files of code-book rows mixed into SFT. `batch_size`: rows (SFT, DPO) or
     completions (GRPO) an optimizer step, whatever the number of GPUs. `max_tokens`: longest prompt and completion together (SFT)
     or longest prompt (GRPO), in tokens; longer rows are reported and left out. `lora`: peft's LoraConfig, none for full training.
 
@@ -69,6 +72,7 @@ class Recipe:
     data: tuple[str, ...]
     prompt: str = "plain"
     subset: dict[str, Any] = field(default_factory=dict)
+    trace: str = "full"
     trace_form: str | None = None
     questions: tuple[str, ...] = ()
     limit: int | None = None
@@ -96,6 +100,8 @@ class Recipe:
 
 CHOICES = {
     "kind": KINDS,
+    "prompt": PROMPTS,
+    "trace": ("full", "short", "answer_first"),
     "reward": ("dense", "balanced", "strict"),
     "kl": ("constant", "none", "cosine"),
     "resample": ("none", "neutral", "positive", "fresh"),

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data.sft_rows import model_case, reasoning
 from sapphire.completions import compose
 from sapphire.drg.codebook import DEFAULT_VERSION, VERSIONS, codebook
-from sapphire.notes import hospital_course
+from sapphire.drg.lines import write
 from sapphire.prompts import messages
 from train.recipe import Recipe, RecipeError
 
@@ -41,7 +42,12 @@ class Rows:
         ]
 
 
-def load_rows(recipe: Recipe, tokens: Callable[[list[dict]], int] | None = None, longest: int | None = None) -> Rows:
+def load_rows(
+    recipe: Recipe,
+    tokens: Callable[[list[dict]], int] | None = None,
+    longest: int | None = None,
+    progress: Callable[[Iterator[dict], Path], Iterator[dict]] = lambda rows, path: rows,
+) -> Rows:
     """The rows of a recipe, in file order.
 
     `tokens` counts a list of chat messages; rows of more than `longest` are left out, never cut. RecipeError when a file cannot
@@ -54,7 +60,7 @@ def load_rows(recipe: Recipe, tokens: Callable[[list[dict]], int] | None = None,
 
     def take(path: Path, mixed_in: bool) -> None:
         before, marked = len(found.rows), _credentialed_cases(path)
-        for number, raw in enumerate(read(path), 1):
+        for number, raw in enumerate(progress(read(path), path), 1):
             case_id = str(raw.get("case_id") or raw.get("note_id") or f"{path.name}:{number}")
             if wanted is not None and not mixed_in and case_id not in wanted:
                 continue
@@ -113,12 +119,19 @@ def _sft_row(raw: dict, case_id: str, recipe: Recipe, where: str) -> tuple[dict 
             return None, "no completion"
         version = raw.get("drg_version") or DEFAULT_VERSION
         return {"prompt": raw["prompt"], "completion": raw["completion"], "case_id": case_id, "version": version}, ""
-    if not raw.get("trace"):
+    if not raw.get("trace") and (recipe.trace == "full" or not raw.get("pdx") or raw.get("poa") is None):
         return None, "no reasoning"
     if recipe.trace_form and raw.get("trace_form") != recipe.trace_form:
         return None, f"the reasoning is not of the form {recipe.trace_form}"
     title = _drg(raw, where).title.upper()
-    completion = [{"role": "assistant", "content": compose(raw["trace"], title)}]
+    if recipe.trace == "full":
+        think = raw["trace"]
+    else:
+        lines, shown = reasoning(raw, model_case(raw), recipe.trace)
+        if not shown:
+            return None, "the note does not show what decides the DRG"
+        think = write(lines)
+    completion = [{"role": "assistant", "content": compose(think, title)}]
     return {**_question(raw, case_id, recipe), "completion": completion}, ""
 
 
@@ -138,10 +151,8 @@ def _grpo_row(raw: dict, case_id: str, recipe: Recipe, where: str) -> tuple[dict
 
 def _question(raw: dict, case_id: str, recipe: Recipe) -> dict:
     """The prompt of a case, on what the app too would put before the model."""
-    text, version = raw["text"], raw["drg_version"]
-    span = hospital_course(text)
-    question = messages(text[slice(*span)] if span else text, recipe.prompt, version)
-    return {"prompt": question, "case_id": case_id, "version": version}
+    version = raw["drg_version"]
+    return {"prompt": messages(model_case(raw), recipe.prompt, version), "case_id": case_id, "version": version}
 
 
 def _drg(raw: dict, where: str):

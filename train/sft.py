@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from train import policy
-from train.loop import fit, left_out, prepared
+from train.loop import fit, left_out, prepared, reading
 from train.recipe import Recipe, trl_config
 from train.rows import by_difficulty, load_rows
 from train.run import Run, TrainingError, command
@@ -18,7 +18,7 @@ def train(recipe: Recipe, run: Run) -> None:
     model = policy.found(recipe)
     tokenizer = policy.tokenizer(model)
     longest = min(filter(None, (recipe.max_tokens, policy.context(model))), default=None)
-    rows = by_difficulty(load_rows(recipe, lambda chat: len(chat_ids(tokenizer, chat)), longest), recipe)
+    rows = by_difficulty(load_rows(recipe, lambda chat: len(chat_ids(tokenizer, chat)), longest, reading(run)), recipe)
     left_out(rows, run)
     prepared(recipe, run, rows)
     fit(trainer(recipe, run, model, tokenizer, rows.rows), recipe, run, model)
