@@ -11,7 +11,11 @@ ROLES = {
     "advisor": "Physician advisor",
     "coder": "Coder",
     "cdi": "CDI specialist",
+    "admin": "Administrator",
 }
+
+# Who may let notes go to a server that is not this machine.
+ENTERS_SERVERS = frozenset({"admin"})
 
 # Relative weights are withheld from treating physicians: AHIMA/ACDIS, Guidelines for Achieving a Compliant Query
 # Practice (2022), keep the effect on payment out of what a physician is shown or asked.

@@ -18,6 +18,10 @@ class EngineError(RuntimeError):
     """What went wrong and what to do about it, in one sentence. No text of a note is in it."""
 
 
+class EngineLost(EngineError):
+    """What runs the model is gone or refuses us: the notes that follow would fail as well, so a run stops here and can be resumed."""
+
+
 class Cancelled(EngineError):
     """The caller's cancel event was set; the model has stopped."""
 
@@ -84,7 +88,7 @@ class ModelCard:
         if not credentialed or not self.host or self.agreement:
             return ""
         return (
-            f"This note is credentialed and {self.name} runs on {self.host}: the data-use agreement forbids sending it to others. "
+            f"This note is credentialed and {self.name} runs elsewhere: the data-use agreement forbids sending it to others. "
             "Use a model on this machine, or let an administrator assert that the agreement allows it."
         )
 

@@ -109,7 +109,8 @@ def _served(path: Path, record: dict, card: ModelCard) -> Model:
         raise EngineError(
             f"The server {where} is not this machine; an administrator must enter it with its purpose on the Models page."
         )
-    return Model(replace(card, host=where), "", server=_server(record))
+    # The host stands in the name, so that every answer of such a model is marked wherever it is shown or exported.
+    return Model(replace(card, host=where, name=f"{card.name} @ {where}"), "", server=_server(record))
 
 
 def _server(record: dict) -> Server:
