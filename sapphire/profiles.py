@@ -19,7 +19,7 @@ ENTERS_SERVERS = frozenset({"admin"})
 
 # Relative weights are withheld from treating physicians: AHIMA/ACDIS, Guidelines for Achieving a Compliant Query
 # Practice (2022), keep the effect on payment out of what a physician is shown or asked.
-SEES_WEIGHTS = frozenset({"advisor", "coder", "cdi"})
+SEES_WEIGHTS = frozenset({"advisor", "coder", "cdi", "admin"})
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,9 @@ def add_local(
         "prompt": prompt,
         "drg_version": drg_version or model.card.drg_version,
     }
-    return _add_folder(store, author, place, record | {"kind": model.card.kind, "note": model.card.note} | _weights(model))
+    return _add_folder(
+        store, author, place, record | {"kind": model.card.kind, "note": model.card.note} | _weights(model)
+    )
 
 
 def add_server(
@@ -152,7 +154,9 @@ def record_check(store: Store, name: str, author: str, report: Mapping[str, Any]
 
 def withdraw(store: Store, entry: Entry, author: str) -> None:
     """Offer a model no more. Its answers, their reviews and its files stay."""
-    if not entry.author:  # one that came with the folder is registered first, so that the register says who withdrew what
+    if (
+        not entry.author
+    ):  # one that came with the folder is registered first, so that the register says who withdrew what
         _record_added(store, author, entry.card, entry.place, {})
     _say(store, entry, "withdrawn", author)
 
@@ -237,7 +241,9 @@ def _add_folder(store: Store, author: str, place: str, record: Mapping[str, Any]
 
 def _refuse_taken(store: Store, name: str) -> None:
     if any(row["name"] == name for row in table.registered(store)):
-        raise ValueError(f"There was already a model {name!r}, and answers carry its name; choose another name, or restore it.")
+        raise ValueError(
+            f"There was already a model {name!r}, and answers carry its name; choose another name, or restore it."
+        )
 
 
 def _record_added(store: Store, author: str, card: ModelCard, place: str, record: Mapping[str, Any]) -> None:
