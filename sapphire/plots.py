@@ -29,7 +29,7 @@ def measures(rows: Sequence[dict], names: Mapping[str, str], published: Sequence
     kinds = list(dict.fromkeys(row["measure"] for row in rows))
     lanes = [*names, *dict.fromkeys(row["run_id"] for row in published)]
     figure = make_subplots(1, len(targets), shared_yaxes=True, subplot_titles=targets, horizontal_spacing=0.05)
-    figure.updatelayout(layout("Notes that are right, with 95% intervals", (16 + 18 * len(lanes)) * len(kinds)))
+    figure.update_layout(layout("Notes that are right, with 95% intervals", (16 + 18 * len(lanes)) * len(kinds)))
     figure.update_annotations(font_size=13)
     for place, run in enumerate(lanes):
         for panel, target in enumerate(targets, start=1):
@@ -101,7 +101,7 @@ def differences(rows: Sequence[dict], names: Mapping[str, str], first: str):
         title="percentage points; right of the line is better than the first run", gridcolor=GRID, zeroline=False
     )
     figure.update_yaxes(**rows_axis(kinds))
-    figure.updatelayout(showlegend=True)
+    figure.update_layout(showlegend=True)
     return figure
 
 
@@ -116,9 +116,19 @@ def severity(cells: Mapping[tuple[str, str], int], name: str):
         z=[[share or None for share in row] for row in shares],
         x=[LEVEL_NAMES.get(level, "no DRG") for level in said],
         y=[f"{LEVEL_NAMES[level]} ({sum(row):,})" for level, row in zip(gold, counts, strict=True)],
-        customdata=counts, texttemplate="%{customdata:,}", colorscale=SCALE, zmin=0, zmax=1, showscale=False, xgap=3, ygap=3,
+        customdata=counts, colorscale=SCALE, zmin=0, zmax=1, showscale=False, xgap=3, ygap=3,
         hovertemplate="right: %{y}<br>answered: %{x}<br>%{customdata:,} notes, %{z:.0%} of the row<extra></extra>",
     )  # fmt: skip
+    for i, row in enumerate(counts):
+        for j, n in enumerate(row):
+            if n:
+                figure.add_annotation(
+                    x=j,
+                    y=i,
+                    text=f"{n:,}",
+                    showarrow=False,
+                    font={"color": "#ffffff" if shares[i][j] > 0.5 else "#0b1220"},
+                )
     figure.update_xaxes(title="severity of the answer", side="bottom", showgrid=False)
     figure.update_yaxes(
         title="severity of the right DRG (notes)", autorange="reversed", showgrid=False, automargin=True
@@ -131,7 +141,7 @@ def reliability(found: Mapping[str, dict], names: Mapping[str, str]):
     from plotly.subplots import make_subplots
 
     figure = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.06)
-    figure.updatelayout(layout("Reliability: is it right as often as it is sure?", 330))
+    figure.update_layout(layout("Reliability: is it right as often as it is sure?", 330))
     figure.add_scatter(
         x=[0, 100],
         y=[0, 100],

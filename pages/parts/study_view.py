@@ -61,7 +61,7 @@ def agreement_tab(study: ReaderStudy, chosen: StudyFilter) -> None:
         [
             {
                 "What": row["what"], "Distance": row["kind"], "Alpha": _number(row["alpha"]), "95% interval": "" if math.isnan(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}",
-                "Equal pairs": row["pairs"], "Units": row["units"], "Judgements": row["judgements"],
+                "Equal pairs": round(row["pairs"], 2), "Units": row["units"], "Judgements": row["judgements"],
             }
             for row in rows
         ],
@@ -158,7 +158,7 @@ def first_tab(study: ReaderStudy, chosen: StudyFilter) -> None:
         [
             {
                 BY[by]: row["group"], "Cases": row["n"], "Right before": f"{row['right_right'] + row['right_wrong']:,}", "Right after": f"{row['right_right'] + row['wrong_right']:,}",
-                "Took the model's DRG": row["took"], "Misled": f"{row['misled']} of {row['could']}", "Share": row["misled"] / row["could"] if row["could"] else None,
+                "Took the model's DRG": row["took"], "Misled": f"{row['misled']} of {row['could']}", "Share": round(row["misled"] / row["could"], 2) if row["could"] else None,
                 "95% interval": f"{row['low']:.0%} to {row['high']:.0%}" if row["could"] else "",
             }
             for row in rows
