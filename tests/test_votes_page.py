@@ -21,9 +21,11 @@ def opened(home):  # noqa: F811
     return at
 
 
-def everything(at) -> str:
-    """All that this run of the page hands to the browser, widgets included."""
-    return str(at.main)
+def everything(block) -> str:
+    """All that this run of the page hands to the browser below a block, widgets and components included."""
+    return "\n".join(
+        everything(child) if hasattr(child, "children") else str(child.proto) for child in block.children.values()
+    )
 
 
 def test_without_two_runs_the_page_leads_to_the_compare_page(home):  # noqa: F811
@@ -33,22 +35,22 @@ def test_without_two_runs_the_page_leads_to_the_compare_page(home):  # noqa: F81
 
 def test_a_vote_is_blind_until_it_is_given(home):  # noqa: F811
     at = opened(home)
-    blind = everything(at)
+    blind = everything(at.main)
     for secret in SECRETS:
         assert secret not in blind
     assert button(at, "Vote, next").disabled
     button(at, "A is better").click().run()
     for secret in SECRETS:
-        assert secret not in everything(at)
+        assert secret not in everything(at.main)
     button(at, "Vote and reveal").click().run()
     assert not at.exception
     assert "model\\-aaaaaaaa" in words(at)
-    assert "aaaaaaaa" in everything(at)  # so that the search above would have found it
+    assert "aaaaaaaa" in everything(at.main)  # so that the search above would have found it
     assert "confidence 88% · 54.3 s · 2 tokens/s" in words(at)
     assert "Recorded DRG: **291**" in words(at)
     button(at, "Next pair").click().run()
     assert "**1** vote of yours" in words(at)
-    assert "model" not in everything(at)
+    assert "model" not in everything(at.main)
     assert stored(home, "SELECT verdict FROM current_pair WHERE state = 'voted'") == [{"verdict": "left"}]
 
 
