@@ -10,7 +10,7 @@ from pages.parts.keys_help import keys_help
 from pages.parts.live_pair import ask_live, live_columns
 from pages.parts.new_run import new_run
 from pages.parts.note_view import note_view
-from pages.parts.plain import plain
+from pages.parts.plain import counted, plain
 from pages.parts.run_panel import progress
 from pages.parts.session import profile, start_page
 from sapphire.comparing import SIDES, Comparison, Run, open_comparison, right_words, runs
@@ -51,7 +51,7 @@ def chosen_runs(stored: list[Run]) -> list[Run]:
         "Runs to compare, first the one that others are measured against",
         offered,
         key="compare_runs",
-        format_func=lambda run_id: f"{by_id[run_id].name} · {by_id[run_id].notes:,} notes",
+        format_func=lambda run_id: f"{by_id[run_id].name} · {counted(by_id[run_id].notes, 'note')}",
         max_selections=MAX_RUNS,
         placeholder="Choose two to four runs",
         on_change=start_over,
@@ -163,7 +163,7 @@ def answers(compared: Comparison) -> None:
         return
     same = sum(row.same for row in compared.rows)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        steps = f" :gray[· {len(compared.rows)} steps, {same} alike word for word]" if compared.rows else ""
+        steps = f" :gray[· {counted(len(compared.rows), 'step')}, {same} alike word for word]" if compared.rows else ""
         st.markdown(f"**Reasoning**{steps}")
         only = st.toggle("Only what differs", key="compare_only", disabled=not same)
     rows = [row for row in compared.rows if not (only and same and row.same)]
@@ -225,9 +225,9 @@ def page() -> None:
     with top:
         if stored:
             new_run(bench, reader, stored)
-    progress(bench, reader)
     if live_columns(bench):
         return
+    progress(bench, reader)
     if len(stored) < 2:
         too_few(stored)
         return
@@ -260,7 +260,7 @@ def too_few(stored: list[Run]) -> None:
     if stored:
         only = stored[0]
         st.info(
-            f"So far there is one run: **{plain(only.name)}**, {only.notes:,} {'note' if only.notes == 1 else 'notes'}. A comparison needs a "
+            f"So far there is one run: **{plain(only.name)}**, {counted(only.notes, 'note')}. A comparison needs a "
             "second one: another model, or the same model with other sampling. Start it over the same notes with **New run**, or put one "
             "note to two models at once with **Ask live**.",
             icon=":material/compare_arrows:",

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts.plain import plain
+from pages.parts.plain import counted, plain
 from pages.parts.session import profile, start_page
 from pages.parts.vote_form import VoteForm
 from pages.parts.vote_results import results
@@ -32,9 +32,8 @@ def choose_ballot(known: list[Ballot]) -> Ballot:
 
 def vote_view(ballot: Ballot) -> None:
     mine = sum(vote.reader == reader.name for vote in votes(bench.store, ballot))
-    readers = f"{ballot.readers} {'reader' if ballot.readers == 1 else 'readers'}"
     # How far the ballot is, and nothing of how the votes fell.
-    progress = f"**{mine:,}** {'vote' if mine == 1 else 'votes'} of yours · {ballot.votes:,} in all by {readers} · {POOLS[ballot.pool].lower()}"
+    progress = f"**{counted(mine, 'vote')}** of yours · {ballot.votes:,} in all by {counted(ballot.readers, 'reader')} · {POOLS[ballot.pool].lower()}"
     if not ballot.open:
         st.caption(progress)
         st.info("This ballot is closed. See its results, or choose another.", icon=":material/lock:")
@@ -56,7 +55,7 @@ def results_view(ballot: Ballot) -> None:
 def new_ballot(stored: list[Run]) -> None:
     """The form that opens a ballot."""
     usual = [run for run in stored if run.notes > 1] or stored
-    names = {run.run_id: f"{run.name} · {run.notes:,} notes" for run in usual}
+    names = {run.run_id: f"{run.name} · {counted(run.notes, 'note')}" for run in usual}
     with st.form("new_ballot"):
         st.subheader("Open a ballot", anchor=False)
         chosen = st.multiselect(
@@ -73,7 +72,7 @@ def new_ballot(stored: list[Run]) -> None:
             "Share of pairs shown again with sides swapped", 0, 50, round(100 * REPEATS), 5, format="%d%%", key="ballot_repeats",
             help="Readers are not told which. They measure how consistent a reader is, and whether the side matters.",
         )  # fmt: skip
-        if st.form_submit_button("Open", type="primary", icon=":material/how_to_vote:"):
+        if st.form_submit_button("Open the ballot", type="primary", icon=":material/how_to_vote:"):
             try:
                 ballot_id = open_ballot(bench.store, bench.comparisons, name, chosen, reader.name, pool, repeats / 100)
             except (StoreError, ValueError) as error:
@@ -89,7 +88,7 @@ def ballots_view(known: list[Ballot], stored: list[Run]) -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             stood = " · ".join(plain(names.get(run, run[:8])) for run in ballot.run_ids)
             st.markdown(
-                f"**{plain(ballot.name)}** :gray[· {ballot.votes:,} votes · opened by {plain(ballot.author)}]\n\n:gray[{stood}]",
+                f"**{plain(ballot.name)}** :gray[· {counted(ballot.votes, 'vote')} · opened by {plain(ballot.author)}]\n\n:gray[{stood}]",
                 width="stretch",
             )
             st.button(

@@ -16,7 +16,7 @@ SECRETS = ("model", "aaaaaaaa", "bbbbbbbb", "88%", "54.3", "tokens/s")
 def opened(home):  # noqa: F811
     fill(home, notes=NOTES, predictions=ANSWERS)
     at = app("votes")
-    button(at, "Open").click().run()
+    button(at, "Open the ballot").click().run()
     assert not at.exception
     return at
 
@@ -49,7 +49,7 @@ def test_a_vote_is_blind_until_it_is_given(home):  # noqa: F811
     assert "confidence 88% · 54.3 s · 2 tokens/s" in words(at)
     assert "Recorded DRG: **291**" in words(at)
     button(at, "Next pair").click().run()
-    assert "**1** vote of yours" in words(at)
+    assert "**1 vote** of yours" in words(at)
     assert "model" not in everything(at.main)
     assert stored(home, "SELECT verdict FROM current_pair WHERE state = 'voted'") == [{"verdict": "left"}]
 
@@ -64,7 +64,7 @@ def test_a_vote_is_changed_before_and_withdrawn_after_it_is_given(home):  # noqa
     assert voted == [{"verdict": "both bad", "reasons": ["severity"]}]
     button(at, "Withdraw last vote").click().run()
     assert stored(home, "SELECT verdict FROM current_pair WHERE state = 'voted'") == []
-    assert "**0** votes of yours" in words(at)
+    assert "**0 votes** of yours" in words(at)
 
 
 def test_when_all_pairs_are_judged_the_results_say_what_they_can(home):  # noqa: F811

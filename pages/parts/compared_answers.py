@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts.plain import plain
+from pages.parts.plain import counted, plain
 from sapphire.comparing import SIDES, Answer, Relation, tokens_a_second
 from sapphire.drg.codebook import Drg
 from sapphire.profiles import facts
@@ -65,7 +65,7 @@ def _numbers(answer: Answer) -> str:
         f"reward **{answer.reward:+.1f}**" if answer.reward is not None else "reward pending",
         f"confidence **{said['confidence']:.0%}**" if said["confidence"] is not None else "",
         f"**{said['seconds']:.1f} s**" if said["seconds"] is not None else "",
-        f"{speed:.0f} tokens/s" if speed else "",
-        f"{len(answer.parsed.steps)} steps",
+        f"{speed:.0f} tokens/s" if speed and speed >= 0.5 else "",
+        counted(len(answer.parsed.steps), "step"),
     ]
     return " · ".join(filter(None, parts))

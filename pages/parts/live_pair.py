@@ -4,7 +4,8 @@ import streamlit as st
 
 from pages.parts.model_choice import MISSING, models
 from pages.parts.new_run import SAMPLINGS
-from pages.parts.plain import plain
+from pages.parts.note_view import note_view
+from pages.parts.plain import counted, plain
 from sapphire.comparing import SIDES, sampling_words
 from sapphire.profiles import Profile
 from sapphire.running import Run
@@ -54,6 +55,7 @@ def ask_live(bench: Workbench, reader: Profile, note_id: str) -> None:
                 st.error(str(error))
             else:
                 st.session_state["compare_live"] = [run.run_id for run in started]
+                st.session_state["compare_live_note"] = note_id
                 st.rerun()
 
 
@@ -80,7 +82,13 @@ def live_columns(bench: Workbench) -> bool:
             for run in at_work:
                 bench.runner.cancel(run.run_id)
 
-    _live()
+    left, right = st.columns([1, 2], gap="medium")
+    with left:
+        note = bench.comparisons.note_named(st.session_state["compare_live_note"])
+        course = (note["course_start"], note["course_end"]) if note["course_end"] else None
+        note_view(note["text"], course, [], counted(note["words"], "word"), key="note_view")
+    with right:
+        _live()
     return True
 
 

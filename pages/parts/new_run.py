@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.parts.model_choice import MISSING, models
+from pages.parts.plain import counted
 from sapphire.comparing import Run
 from sapphire.engines import Sampling
 from sapphire.profiles import Profile
@@ -29,7 +30,7 @@ def new_run(bench: Workbench, reader: Profile, stored: list[Run]) -> None:
         sampling = st.selectbox("Sampling", list(SAMPLINGS), index=1, key="new_run_sampling")
         by_id = {run.run_id: run for run in stored}
         like = st.selectbox(
-            "Notes of", list(by_id), key="new_run_like", format_func=lambda run_id: f"{by_id[run_id].name} · {by_id[run_id].notes:,} notes"
+            "Notes of", list(by_id), key="new_run_like", format_func=lambda run_id: f"{by_id[run_id].name} · {counted(by_id[run_id].notes, 'note')}"
         )  # fmt: skip
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="new_run_start"):
             card = cards[name]

@@ -208,7 +208,7 @@ def _identity(name: str, drg: Drg | None, gold: Drg | None, prediction: dict) ->
         {"same DRG": "right", "no DRG": "no DRG", "": ""}.get(right, f"{right} as recorded"),
         f"confidence {prediction['confidence']:.0%}" if prediction["confidence"] is not None else "",
         f"{prediction['seconds']:.1f} s" if prediction["seconds"] is not None else "",
-        f"{speed:.0f} tokens/s" if speed else "",
+        f"{speed:.0f} tokens/s" if speed and speed >= 0.5 else "",
     ]
     with st.container(border=True, gap="xsmall"):
         st.markdown(f":material/visibility: **{plain(name)}**")

@@ -87,7 +87,13 @@ class Comparisons:
 
     def note(self, seq: int) -> Row | None:
         """The note of that number, or None when there is none or it was withdrawn."""
-        found = self._store.read("SELECT * FROM current_note WHERE seq = $seq", seq=seq)
+        found = self._store.read("SELECT note_id FROM note WHERE seq = $seq", seq=seq)
+        note = self.note_named(found[0]["note_id"]) if found else None
+        return note if note and note["seq"] == seq else None
+
+    def note_named(self, note_id: str) -> Row | None:
+        # By its id the view looks at one note; by its number it would look at all of them.
+        found = self._store.read("SELECT * FROM current_note WHERE note_id = $note", note=note_id)
         return found[0] if found else None
 
     def answers(self, note_id: str, run_ids: Sequence[str]) -> dict[str, Row]:
