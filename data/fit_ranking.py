@@ -122,11 +122,12 @@ def fit(examples: Sequence[Example]) -> tuple[dict, dict]:
 
 
 def _right(ways, each: Example) -> list[bool]:
-    exact = [way.code == each.pdx for way in ways]
-    if any(exact):
-        return exact
+    """The ways with the right principal diagnosis and base DRG; else with either, the base first."""
     drgs = codebook(VERSION).drgs
-    return [drgs[each.drg].base_id in {drgs[drg].base_id for drg in way.drgs} for way in ways]
+    base = [drgs[each.drg].base_id in {drgs[drg].base_id for drg in way.drgs} for way in ways]
+    code = [way.code == each.pdx for way in ways]
+    both = [a and b for a, b in zip(base, code, strict=True)]
+    return both if any(both) else base if any(base) else code
 
 
 def _use(weights: dict) -> None:

@@ -7,6 +7,7 @@ A candidate's probability is p(principal diagnosis) x p(severity), summed over a
 grouped with the likely procedures and, in turn, with no CC or MCC, with the CCs and with the MCCs that the note names.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,11 @@ from sapphire.drg.patient import Patient, patient
 from sapphire.drg.ranking import Condition, Features, Prior, chance, gathered, prior, score, shared, softmax
 from sapphire.drg.status import PRESENT, UNCERTAIN
 
-PRINCIPALS = 12  # diagnoses weighed as principal
+PRINCIPALS = 10  # diagnoses weighed as principal
+OPERATED = 4  # of these, weighed with other procedures too
+DOUBTFUL = (0.08, 0.92)  # chances of a procedure that may or may not be reported
+
+ALTERNATIVES = 3  # changes of the likeliest set of procedures
 CANDIDATES = 5
 REPORTED = 0.5  # chance from which a condition is taken as reported
 UNRELATED = ("981", "982", "983", "987", "988", "989")
@@ -144,12 +149,32 @@ def principal_ways(
     ] or [(each, f) for each, f in zip(conditions, values, strict=True) if each.kind == "diagnosis"]
     possible.sort(key=lambda pair: -score(pair[1], "principal"))
     reported = [each for each in conditions if each.chance >= REPORTED]
+    sets = _procedure_sets(conditions)
     ways = []
-    for each, f in possible[:PRINCIPALS]:
-        drgs, code = _grouped(each, reported, conditions, who, version)
-        if drgs:
-            ways.append(Way(each, code, f | _led_to(drgs[-1], version), drgs))
+    for rank, (each, f) in enumerate(possible[:PRINCIPALS]):
+        seen = set()
+        for done, odds in sets if rank < OPERATED else sets[:1]:
+            drgs, code = _grouped(each, reported, conditions, done, who, version)
+            if drgs and drgs not in seen:
+                seen.add(drgs)
+                ways.append(Way(each, code, f | _led_to(drgs[-1], version) | {"procedures": odds}, drgs))
     return ways
+
+
+def _procedure_sets(conditions: Sequence[Condition]) -> list[tuple[tuple[str, ...], float]]:
+    """Which procedures may be reported, the likeliest set first, then each change of one doubtful one; with the change's log odds."""
+    named = [each for each in conditions if each.kind == "procedure"]
+    likely = [each for each in named if each.chance >= REPORTED]
+    out = [(likely, 0.0)]
+    doubtful = sorted(
+        (each for each in named if DOUBTFUL[0] < each.chance < DOUBTFUL[1]),
+        key=lambda each: abs(each.chance - REPORTED),
+    )
+    for each in doubtful[:ALTERNATIVES]:
+        odds = math.log(each.chance / (1 - each.chance))
+        changed = [other for other in likely if other is not each] if each in likely else [*likely, each]
+        out.append((changed, -abs(odds)))
+    return [(tuple(dict.fromkeys(code for each in group for code in each.codes)), odds) for group, odds in out]
 
 
 def _led_to(drg: str, version: str) -> Features:
@@ -162,7 +187,12 @@ def _led_to(drg: str, version: str) -> Features:
 
 
 def _grouped(
-    first: Condition, reported: Iterable[Condition], named: Iterable[Condition], who: Patient, version: str
+    first: Condition,
+    reported: Iterable[Condition],
+    named: Iterable[Condition],
+    done: tuple[str, ...],
+    who: Patient,
+    version: str,
 ) -> tuple[tuple[str, str, str] | None, str]:
     """The DRGs of the three severities with this principal diagnosis, and its code after the coder's rules."""
     rest = [each for each in reported if each.kind == "diagnosis" and each is not first]
@@ -170,7 +200,6 @@ def _grouped(
     plain = [code for each in rest if each.level == "none" for code in each.codes]
     ccs = [code for each in weighty if each.level == "CC" for code in each.codes]
     mccs = [code for each in weighty if each.level == "MCC" for code in each.codes]
-    done = tuple(code for each in reported if each.kind == "procedure" for code in each.codes)
     out, lead = [], ""
     for secondary in (plain, [*plain, *ccs], [*plain, *ccs, *mccs]):
         coded = code_as_a_coder(rules(), [Coded(code, "") for code in (*first.codes, *secondary)])
@@ -192,7 +221,7 @@ def _claim(coded: Sequence[Coded], procedures: tuple[str, ...], who: Patient, ve
     return Claim(
         pdx=codes[0],
         sdx=tuple(codes[1:]),
-        procedures=tuple(dict.fromkeys(procedures)),
+        procedures=procedures,
         age=who.age,
         sex=who.sex,
         discharge_status=who.discharge_status,

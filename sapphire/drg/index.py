@@ -18,7 +18,7 @@ import ahocorasick
 from rapidfuzz import process
 from rapidfuzz.distance import DamerauLevenshtein
 
-from sapphire.drg.tokens import BREAK, NUMBER, Token, folded, stem
+from sapphire.drg.tokens import BREAK, NUMBER, Token, abbreviated, folded, stem
 
 ENOUGH = 0.7  # of a wording's weight, when its words stand scattered
 SHORTEST = 6  # letters of a word that is put right
@@ -26,6 +26,7 @@ SPREAD = 5  # words that may stand between those of a scattered wording
 SOURCES = {"n": 1.0, "h": 1.0, "w": 0.98, "t": 0.95, "o": 0.85}  # how far a wording of that source is believed
 _RANGE = re.compile(r"\{([\d.]+)-([\d.]+)\}")
 _WORD = re.compile(rf"[A-Za-z]{{{SHORTEST - 1},}}")
+_WORDS = re.compile(r"[A-Za-z]{3,}")
 _SIDES = frozenset({"left", "right", "bilater"})
 
 
@@ -51,6 +52,23 @@ class Match:
     weight: float
 
 
+# Words that say what kind of condition or procedure it is. A wording whose words stand scattered must have all of them.
+HEAD = re.compile(
+    r"\w+(?:itis|osis|emia|aemia|oma|uria|plegia|paresis|pathy|ectomy|plasty|otomy|ostomy|scopy|graphy|centesis|penia|cytosis|megaly|ectasis"
+    r"|malacia|thorax|otic|emic)|sepsis|septic|shock|fracture|infection|ulcer|abscess|cancer|carcinoma|tumor|neoplasm|metastas\w+|metastatic"
+    r"|injury|laceration|burn|wound|hernia|failure|infarct\w*|stroke|ischemi\w*|obstruct\w*|perforat\w*|rupture\w*|dissection|aneurysm"
+    r"|thromb\w+|embol\w+|hemorrhag\w*|arrest|block|fibrillation|flutter|tachycardia|bradycardia|edema|effusion|defect|deficiency|dependence"
+    r"|abuse|withdrawal|overdose|poisoning|toxicity|intoxication|delivery|cesarean|abruption|rejection|transplant\w*|graft\w*|bypass|replacement"
+    r"|repair|fusion|resection|excision|drainage|debridement|amputation|catheter\w*|stent\w*|biopsy|ablation|pacemaker|ventilation|dialysis"
+    r"|transfusion|chemotherapy|dislocation|loosening|contusion|concussion|cyst|polyp\w*|calcul\w+|stones?|seizure\w*|epilep\w+|dementia"
+    r"|delirium|depress\w+|psycho\w+|bipolar|schizo\w+|pneumonia|asthma|fever|pain|gangrene|necrosis|crisis|coma|obesity|malnutrition"
+    r"|dehydration|jaundice|ascites|fistula|stricture|torsion|prolapse|incontinence|retention|hydroneph\w+|regurgitation|hypertension|hypotension"
+    r"|diabet\w+|adhesions?|strangulat\w*|incarcerat\w*|preeclampsia|eclampsia|liveborn|newborn|rupture|hemophilia|palsy|migraine|encephalitis"
+    r"|disruption|breakdown|foreign|open|removal|reduction|revision|reattachment|control|leukemia|pregnancy|screw\w*|nail\w*",
+    re.IGNORECASE,
+)  # fmt: skip
+
+
 class Index:
     """All wordings, ready to search. Building takes about a second; use `index()`."""
 
@@ -64,8 +82,14 @@ class Index:
         self._vocabulary: dict[tuple[str, int], list[str]] = defaultdict(list)
         for word in {word.lower() for wording in self.wordings for word in _WORD.findall(wording.words)}:
             self._vocabulary[word[0], len(word)].append(word)
+        heads = frozenset(
+            stem(word.lower())
+            for words in (*(each.words for each in self.wordings), *abbreviated())
+            for word in _WORDS.findall(words)
+            if HEAD.fullmatch(word)
+        )
         phrases: dict[tuple[str, ...], list[Wording]] = defaultdict(list)
-        self._anchored: dict[str, list[tuple[Wording, frozenset[str], float]]] = defaultdict(list)
+        self._anchored: dict[str, list[tuple[Wording, frozenset[str], frozenset[str], float]]] = defaultdict(list)
         scattered: dict[tuple[frozenset[str], tuple[str, ...]], Wording] = {}
         for wording in self.wordings:
             phrases[wording.stems].append(wording)
@@ -74,7 +98,7 @@ class Index:
                 scattered.setdefault((bag, wording.codes), wording)
         for (bag, _), wording in scattered.items():
             weight = sum(map(self._weight, bag))
-            self._anchored[max(bag, key=self.weight_of)].append((wording, bag, weight))
+            self._anchored[max(bag, key=self.weight_of)].append((wording, bag, bag & heads, weight))
         self._automaton = ahocorasick.Automaton()
         for stems, group in phrases.items():
             self._automaton.add_word(f" {' '.join(stems)} ", (len(stems), tuple(group)))
@@ -143,13 +167,14 @@ class Index:
                 at[tokens[i].stem].append(i)
             present = at.keys()
             for anchor in list(present):
-                for wording, bag, total in self._anchored.get(anchor, ()):
+                for wording, bag, heads, total in self._anchored.get(anchor, ()):
                     common = bag & present
-                    if len(common) < 2 or sum(map(self._weight, common)) < ENOUGH * total:
+                    if len(common) < 2 or not heads <= common or sum(map(self._weight, common)) < ENOUGH * total:
                         continue
                     for place in at[anchor]:
                         if match := self._near(wording, bag, total, anchor, place, at, common):
-                            yield match
+                            if heads <= {tokens[i].stem for i in match.places}:
+                                yield match
 
     def _near(self, wording, bag, total, anchor, place, at, common) -> Match | None:
         reach = len(bag) + SPREAD

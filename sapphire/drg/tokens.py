@@ -12,13 +12,18 @@ from importlib.resources import files
 BREAK = "|"
 NUMBER = "#"
 _TOKEN = re.compile(
-    r"(?P<word>[A-Za-z]+[0-9]?[A-Za-z]*)|(?P<number>\d+(?:[.,]\d+)*)|(?P<percent>%)"
+    r"(?P<word>[A-Z]&[A-Z]\b|[A-Za-z]+[0-9]?[A-Za-z]*)|(?P<number>\d+(?:[.,]\d+)*)|(?P<percent>%)"
     r"|(?P<end>[.;:!?](?=\s|$)|\n\s*(?=\n|[-*•#]|\d+[.)]\s)|\n(?=[A-Z][^\n]{0,40}:))"
 )
 # Words that may be missing on one side without changing what is named.
 EMPTY = frozenset(
     "a an and as at by due for from in is of on or other s specified the this to unspecified was were with that which "  # noqa: SIM905
     "nos elsewhere classified his her".split()
+)
+# Abbreviations in capitals that are everyday words in small letters.
+EVERYDAY = frozenset(
+    "it as all or is am an us no so be he me we to in on at by if may arm ms pa ed ad hit had map age pet sad cap cat dim dip act aim "  # noqa: SIM905
+    "tips sob pad mas his who led aid add far bad mod pan pat net nat mac car bed".split()
 )
 _SPLIT = re.compile(r"(ckd|dm|stage|grade|covid|type)(\d)([a-c]?)", re.IGNORECASE)
 _ENDINGS = sorted(
@@ -51,14 +56,35 @@ def stem(word: str) -> str:
 
 @cache
 def abbreviations() -> dict[str, tuple[str, ...]]:
-    """Short form as it stands in the table → the stems that it stands for."""
-    out = {}
-    for line in files("sapphire.drg").joinpath("tables", "abbreviations.tsv").read_text(encoding="utf-8").splitlines():
-        if line.startswith("#"):
-            continue
-        short, full = line.split("\t")
-        out[short] = tuple(stem(word) for word in full.split() if word not in EMPTY)
-    return out
+    """Short form of one word as it stands in the table → the stems that it stands for."""
+    return {short: full for short, full in _table().items() if " " not in short}
+
+
+@cache
+def phrases() -> dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]:
+    """First stem of a phrase of several words → the phrase's stems and those that take their place, longest first."""
+    out: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]] = {}
+    for short, full in _table().items():
+        if " " in short:
+            said = tuple(stem(word) for word in short.split())
+            out.setdefault(said[0], []).append((said, full))
+    return {first: sorted(group, key=lambda pair: -len(pair[0])) for first, group in out.items()}
+
+
+@cache
+def _lines() -> tuple[tuple[str, str], ...]:
+    written = files("sapphire.drg").joinpath("tables", "abbreviations.tsv").read_text(encoding="utf-8")
+    return tuple(tuple(line.split("\t")) for line in written.splitlines() if not line.startswith("#"))
+
+
+def abbreviated() -> list[str]:
+    """What the abbreviations stand for, in words."""
+    return [full for _, full in _lines()]
+
+
+@cache
+def _table() -> dict[str, tuple[str, ...]]:
+    return {short: tuple(stem(word) for word in full.split() if word not in EMPTY) for short, full in _lines()}
 
 
 @lru_cache(maxsize=200_000)
@@ -71,6 +97,8 @@ def stems(word: str) -> tuple[str, ...]:
             return short[form]
     if word.endswith("s") and word[:-1].isupper() and word[:-1] in short:
         return short[word[:-1]]
+    if lower in EVERYDAY and word.isupper():
+        return (word,)
     if lower in EMPTY:
         return ()
     if parted := _SPLIT.fullmatch(word):
@@ -92,6 +120,22 @@ def tokens(text: str) -> list[Token]:
                 out.append(Token("%", start, end))
             case "end":
                 out.append(Token(BREAK, start, end))
+    return _replaced(out)
+
+
+def _replaced(found: list[Token]) -> list[Token]:
+    """The tokens with phrases of the table replaced; each new one has the span of all words of the phrase."""
+    known, out, i = phrases(), [], 0
+    while i < len(found):
+        for said, full in known.get(found[i].stem, ()):
+            if tuple(each.stem for each in found[i : i + len(said)]) == said:
+                start, end = found[i].start, found[i + len(said) - 1].end
+                out += [Token(each, start, end) for each in full]
+                i += len(said)
+                break
+        else:
+            out.append(found[i])
+            i += 1
     return out
 
 
