@@ -172,9 +172,9 @@ class Index:
                     if len(common) < 2 or not heads <= common or sum(map(self._weight, common)) < ENOUGH * total:
                         continue
                     for place in at[anchor]:
-                        if match := self._near(wording, bag, total, anchor, place, at, common):
-                            if heads <= {tokens[i].stem for i in match.places}:
-                                yield match
+                        match = self._near(wording, bag, total, anchor, place, at, common)
+                        if match and heads <= {tokens[i].stem for i in match.places}:
+                            yield match
 
     def _near(self, wording, bag, total, anchor, place, at, common) -> Match | None:
         reach = len(bag) + SPREAD
