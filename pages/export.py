@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.parts.plain import counted
 from pages.parts.session import profile, start_page
 from sapphire.exporting import RoundFilters, plan, reviewers, rounds, write_round
 from sapphire.paths import exports_dir
@@ -14,6 +15,9 @@ WHAT = {
     "labels.jsonl": "One DRG a case, where the reviewers agree",
     "sft.jsonl": "Prompt and completion for TRL's SFTTrainer",
     "grpo.jsonl": "Prompt and DRG for TRL's GRPOTrainer",
+    "votes.csv": "Every blind vote: sides, models, which was preferred",
+    "dpo.jsonl": "Prompt, chosen and rejected for TRL's DPOTrainer, where votes agree",
+    "steps.jsonl": "Steps of a reasoning with the reviewers' labels, for process rewards",
     "README.txt": "What is inside",
 }
 bench = start_page()
@@ -33,7 +37,7 @@ def choose() -> RoundFilters:
     accurate = right.slider("Accuracy at least", 1, 5, 1, help="A review without this rating counts.")
     with_text = st.toggle(
         "With training rows",
-        help="Adds SFT and GRPO rows, comments and reasoning. These hold note text: keep such a round where the notes themselves may be.",
+        help="Adds SFT, GRPO and DPO rows, step labels, comments and reasoning. These hold note text: keep such a round where the notes themselves may be.",
     )
     return RoundFilters(tuple(decisions), tuple(who), tuple(models), helpful, accurate, with_text)
 
@@ -50,7 +54,7 @@ def preview(filters: RoundFilters) -> None:
         st.warning(
             "This round will contain note text. It is written for your eyes only (mode 600).", icon=":material/lock:"
         )
-    if st.button("Export this round", type="primary", icon=":material/ios_share:", disabled=not planned.reviews):
+    if st.button("Export this round", type="primary", icon=":material/ios_share:", disabled=planned.empty):
         try:
             with st.spinner("Writing the round …"):
                 record = write_round(bench.store, filters, profile().name, exports_dir())
@@ -58,8 +62,8 @@ def preview(filters: RoundFilters) -> None:
             st.error(f"The round was not written: {error}")
         else:
             st.toast(f"Round {record['round']} is written.", icon=":material/check_circle:")
-    if not planned.reviews:
-        st.caption("No saved review passes these filters.")
+    if planned.empty:
+        st.caption("No saved review or vote passes these filters.")
 
 
 def past() -> None:
@@ -69,9 +73,13 @@ def past() -> None:
     st.header("Rounds", anchor=False)
     for record in done[:20]:
         folder = exports_dir() / f"round-{record['round']:04d}"
-        label = f"Round {record['round']} · {record['recorded_at']:%Y-%m-%d %H:%M} UTC · {record['author']} · {record['counts']['reviews']:,} reviews"
+        label = f"Round {record['round']} · {record['recorded_at']:%Y-%m-%d %H:%M} UTC · {record['author']} · {_reviews_and_votes(record['counts'])}"
         with st.expander(label, icon=":material/lock:" if record["with_text"] else ":material/inventory_2:"):
             _files(record, folder)
+
+
+def _reviews_and_votes(counts: dict) -> str:
+    return " · ".join(counted(counts[thing + "s"], thing) for thing in ("review", "vote") if counts.get(thing + "s"))
 
 
 def _files(record: dict, folder) -> None:
@@ -97,5 +105,5 @@ if reviewers(bench.store):
     preview(filters)
     past()
 else:
-    st.info("There are no saved reviews yet.", icon=":material/inbox:")
+    st.info("There are no saved reviews or votes yet.", icon=":material/inbox:")
     st.page_link("pages/worklist.py", label="Go to the worklist", icon=":material/checklist:")

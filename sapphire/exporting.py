@@ -1,39 +1,42 @@
-"""An export round: reviewed labels as training rows, and all chosen reviews as tables, recorded with counts and hashes."""
+"""An export round: reviews and blind votes as training rows and as tables, recorded with counts and hashes."""
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sapphire.completions import compose, parse
 from sapphire.drg.codebook import codebook
-from sapphire.prompts import Case, messages
 from sapphire.reviewing import DECISIONS
 from sapphire.store import Store
+from sapphire.store import votes as stored_votes
+from sapphire.training_rows import best_reasoning, grpo_row, preferences, sft_row, step_row, winner
 
 # A cell that begins like this is run as a formula by spreadsheet programs (OWASP, CSV Injection).
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-README = """\
-Sapphire export round {round}: {reviews} reviews of {cases} cases.
-
-reviews.csv, reviews.parquet   every chosen review, a row each; note_hash is the SHA-256 of the note's text
-labels.jsonl                   one row a case on whose DRG the chosen reviews agree: case_id, drg, title, drg_version, note_hash{text}
-"""
-TEXT_README = """
-sft.jsonl                      prompt and completion in chat messages, for datasets.load_dataset("json") and TRL's SFTTrainer
-grpo.jsonl                     prompt, case_id, drg, drg_version, for TRL's GRPOTrainer
-
-These files hold note text or words quoted from it: keep them where the notes themselves may be.
-"""
+# What a round may hold, in the order its README tells of it; the files after LABELS hold note text.
+FILES = {
+    "reviews.csv": "every chosen review, a row each; note_hash is the SHA-256 of the note's text",
+    "reviews.parquet": "the same, with types",
+    "votes.csv": "every blind vote, a row each: what stood on which side, and which was preferred",
+    "labels.jsonl": "one row a case on whose DRG the chosen reviews agree: case_id, drg, title, drg_version, note_hash",
+    "sft.jsonl": 'prompt and completion in chat messages, for datasets.load_dataset("json") and TRL\'s SFTTrainer',
+    "grpo.jsonl": "prompt, case_id, drg, drg_version, for TRL's GRPOTrainer",
+    "dpo.jsonl": "prompt, chosen and rejected in chat messages, where blind votes agree, for TRL's DPOTrainer",
+    "steps.jsonl": "prompt, steps of a reasoning, and reviewers' labels of them: 1 right, -1 wrong or not in the note, 0 not judged",
+}
+TEXT_WARNING = "These files hold note text or words quoted from it: keep them where the notes themselves may be.\n"
 
 
 @dataclass(frozen=True)
 class RoundFilters:
-    """Which saved reviews count for a round; an empty field lets all count. `with_text` adds everything that quotes notes."""
+    """Which saved reviews and votes count for a round; an empty field lets all count. `with_text` adds everything that quotes notes.
+
+    `reviewers` are also those of the votes; of the two models of a vote one must be of `models`.
+    """
 
     decisions: tuple[str, ...] = ("accept", "change")
     reviewers: tuple[str, ...] = ()
@@ -52,6 +55,13 @@ class Round:
     labels: list[dict]
     sft: list[dict]
     grpo: list[dict]
+    votes: list[dict]
+    dpo: list[dict]
+    steps: list[dict]
+
+    @property
+    def empty(self) -> bool:
+        return not self.reviews and not self.votes
 
 
 def plan(store: Store, filters: RoundFilters) -> Round:
@@ -64,11 +74,11 @@ def plan(store: Store, filters: RoundFilters) -> Round:
         note: rows[-1] for note, rows in cases.items() if len({row["drg"] for row in rows}) == 1 and rows[-1]["drg"]
     }
     labels = [_label(review) for review in agreed.values()]
-    taught = {note: _best_reasoning(cases[note]) for note in agreed}
+    taught = {note: best_reasoning(cases[note]) for note in agreed}
     sft = (
-        [_sft_row(review, taught[note]) for note, review in agreed.items() if taught[note]] if filters.with_text else []
+        [sft_row(review, taught[note]) for note, review in agreed.items() if taught[note]] if filters.with_text else []
     )
-    grpo = [_grpo_row(review) for review in agreed.values()] if filters.with_text else []
+    grpo = [grpo_row(review) for review in agreed.values()] if filters.with_text else []
     counts = {
         "reviews": len(reviews),
         "cases": len(cases),
@@ -78,10 +88,23 @@ def plan(store: Store, filters: RoundFilters) -> Round:
         ),
         "left out, no DRG given": sum(all(not row["drg"] for row in rows) for rows in cases.values()),
     }
+    steps = [row for review in reviews if (row := step_row(review))] if filters.with_text else []
     if filters.with_text:
         counts |= {"SFT rows": len(sft), "SFT rows left out, no reasoning that is right": len(labels) - len(sft)}
+        counts |= {"step rows": len(steps)} if steps else {}
+    votes = [vote for vote in stored_votes.exported(store) if _vote_counts(vote, filters)]
+    dpo, left_out = preferences(votes)
+    if votes:
+        counts |= {"votes": len(votes), "DPO pairs": len(dpo)} | left_out
     return Round(
-        counts=counts, reviews=[_table_row(r, filters.with_text) for r in reviews], labels=labels, sft=sft, grpo=grpo
+        counts=counts,
+        reviews=[_table_row(review, filters.with_text) for review in reviews],
+        labels=labels,
+        sft=sft,
+        grpo=grpo,
+        votes=[_vote_row(vote, filters.with_text) for vote in votes],
+        dpo=dpo if filters.with_text else [],
+        steps=steps,
     )
 
 
@@ -91,12 +114,12 @@ def write_round(store: Store, filters: RoundFilters, author: str, folder: Path) 
     The round's folder appears only when it is whole; files are readable by their owner alone.
 
     Raises:
-        ValueError: when no review passes the filters.
+        ValueError: when no review or vote passes the filters.
         OSError: when the folder cannot be written.
     """
     planned = plan(store, filters)
-    if not planned.reviews:
-        raise ValueError("No saved review passes these filters; widen them or review some cases first.")
+    if planned.empty:
+        raise ValueError("No saved review or vote passes these filters; widen them or review some cases first.")
     number = store.read("SELECT coalesce(max(round), 0) + 1 AS n FROM export_event")[0]["n"]
     target = Path(folder) / f"round-{number:04d}"
     part = target.with_suffix(".part")
@@ -124,7 +147,9 @@ def rounds(store: Store) -> list[dict]:
 
 
 def reviewers(store: Store) -> list[str]:
-    return [row["reviewer"] for row in store.read("SELECT DISTINCT reviewer FROM saved_review ORDER BY 1")]
+    """Everyone who saved a review or voted."""
+    saved = store.read("SELECT DISTINCT reviewer FROM saved_review ORDER BY 1")
+    return sorted({row["reviewer"] for row in saved} | set(stored_votes.readers(store)))
 
 
 def _saved(store: Store) -> list[dict]:
@@ -154,36 +179,33 @@ def _counts(review: dict, filters: RoundFilters) -> bool:
     )
 
 
-def _best_reasoning(reviews: Sequence[dict]) -> str:
-    """The newest corrected reasoning; else the model's own where a reviewer found its DRG right and no step wrong."""
-    for review in reversed(reviews):
-        if review["reasoning"].strip():
-            return review["reasoning"].strip()
-    for review in reversed(reviews):
-        if review["drg_right"] and set(review["step_verdicts"]) <= {"", "right"} and review["completion"]:
-            return parse(review["completion"], codebook(review["drg_version"])).think.strip()
-    return ""
+def _vote_counts(vote: dict, filters: RoundFilters) -> bool:
+    models = {vote["left"]["model"], vote["right"]["model"]}
+    return (not filters.reviewers or vote["reader"] in filters.reviewers) and (
+        not filters.models or bool(models & set(filters.models))
+    )
 
 
-def _prompt(review: dict) -> list[dict]:
-    text = review["text"][review["course_start"] : review["course_end"]] if review["course_end"] else review["text"]
-    case = Case(text, review["age"], review["sex"], review["discharge_status"])
-    return messages(case, review["prompt"] or "plain", review["drg_version"])
-
-
-def _sft_row(review: dict, reasoning: str) -> dict:
-    title = codebook(review["drg_version"]).drgs[review["drg"]].title.upper()
-    completion = [{"role": "assistant", "content": compose(reasoning, title)}]
-    return {"prompt": _prompt(review), "completion": completion, "case_id": review["note_id"]}
-
-
-def _grpo_row(review: dict) -> dict:
-    return {
-        "prompt": _prompt(review),
-        "case_id": review["note_id"],
-        "drg": review["drg"],
-        "drg_version": review["drg_version"],
-    }
+def _vote_row(vote: dict, with_text: bool) -> dict:
+    names = (
+        "note_id",
+        "text_hash",
+        "ballot",
+        "reader",
+        "role",
+        "recorded_at",
+        "pair_id",
+        "repeat_of",
+        "verdict",
+        "reasons",
+    )
+    row = {name: vote[name] for name in names} | {"note_hash": vote["text_hash"]}
+    del row["text_hash"]
+    for side in ("left", "right"):
+        said = {name: vote[side][name] for name in ("model", "prompt", "drg_version", "drg", "prediction_id")}
+        row |= {f"{side}_{name}": value for name, value in said.items()} | {f"{side}_run": vote[f"{side}_run"]}
+    row |= {"preferred": winner(vote), "credentialed": vote["credentialed"]}
+    return row | ({"comment": vote["comment"]} if with_text else {})
 
 
 def _label(review: dict) -> dict:
@@ -214,22 +236,28 @@ def _write_files(folder: Path, planned: Round, filters: RoundFilters, number: in
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    text = README.format(
-        round=number,
-        reviews=planned.counts["reviews"],
-        cases=planned.counts["cases"],
-        text=TEXT_README if filters.with_text else "\nNo note text is inside.",
-    )
-    with _private(folder / "README.txt") as out:
-        out.write(text.encode())
-    with _private(folder / "reviews.parquet") as out:
-        pq.write_table(pa.Table.from_pylist(planned.reviews), out)
-    with _private(folder / "reviews.csv") as out:
-        out.write(csv_table(planned.reviews).encode())
-    _write_jsonl(folder / "labels.jsonl", planned.labels)
+    tables = {"labels.jsonl": planned.labels}
     if filters.with_text:
-        _write_jsonl(folder / "sft.jsonl", planned.sft)
-        _write_jsonl(folder / "grpo.jsonl", planned.grpo)
+        tables |= {"sft.jsonl": planned.sft, "grpo.jsonl": planned.grpo}
+        tables |= {"dpo.jsonl": planned.dpo, "steps.jsonl": planned.steps}
+    if planned.reviews:
+        with _private(folder / "reviews.parquet") as out:
+            pq.write_table(pa.Table.from_pylist(planned.reviews), out)
+        with _private(folder / "reviews.csv") as out:
+            out.write(csv_table(planned.reviews).encode())
+    if planned.votes:
+        with _private(folder / "votes.csv") as out:
+            out.write(csv_table(planned.votes).encode())
+    for name, rows in tables.items():
+        if rows:
+            _write_jsonl(folder / name, rows)
+    written = {path.name for path in folder.iterdir()}
+    about = "\n".join(f"{name:<18} {words}" for name, words in FILES.items() if name in written)
+    counts = planned.counts
+    title = f"Sapphire export round {number}: {counts['reviews']} reviews of {counts['cases']} cases, {counts.get('votes', 0)} votes."
+    warning = TEXT_WARNING if filters.with_text else "No note text is inside.\n"
+    with _private(folder / "README.txt") as out:
+        out.write(f"{title}\n\n{about}\n\n{warning}".encode())
 
 
 def csv_table(rows: list[dict]) -> str:

@@ -156,7 +156,7 @@ def test_words_typed_the_moment_before_leaving_arrive(server, page):
     page.keyboard.press("End")
     page.keyboard.type(" Left.")
     page.get_by_role("link", name="Export").click()
-    expect(page.get_by_text("There are no saved reviews yet.")).to_be_visible()
+    expect(page.get_by_text("There are no saved reviews or votes yet.")).to_be_visible()
     page.goto(address)
     kept(page, "Yes, not sure: fluid status? Left.")
 

@@ -121,7 +121,7 @@ def test_time_on_a_case_runs_from_opening_to_saving(store):
 
 
 def test_nothing_to_export_is_said(store, tmp_path):
-    with pytest.raises(ValueError, match="No saved review passes"):
+    with pytest.raises(ValueError, match="No saved review or vote passes"):
         write_round(store, RoundFilters(), "ana", tmp_path)
 
 

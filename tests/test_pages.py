@@ -245,7 +245,7 @@ def test_the_import_page_lists_imports(home):
 
 def test_an_export_before_any_review_leads_to_the_worklist(home):
     fill(home, notes=[stored_note()])
-    assert "There are no saved reviews yet." in words(app("export"))
+    assert "There are no saved reviews or votes yet." in words(app("export"))
 
 
 def test_an_export_counts_writes_and_lists_the_round(home):

@@ -63,3 +63,29 @@ def votes(store: Store, ballot_id: str) -> list[Row]:
         """,
         ballot=ballot_id,
     )
+
+
+def exported(store: Store) -> list[Row]:
+    """Every vote in force of all ballots, in the order given, with its note and as `left` and `right` the two answers."""
+    answer = ", ".join(
+        f"'{name}': {{0}}.{name}" for name in ("prediction_id", "model", "prompt", "drg_version", "drg", "completion")
+    )
+    return store.read(
+        f"""
+        SELECT v.pair_id, v.note_id, v.reader, v.role, v.state_at AS recorded_at, v.verdict, v.reasons, v.comment, v.left_run, v.right_run,
+            v.repeat_of, b.name AS ballot, n.text, n.text_hash, n.course_start, n.course_end, n.age, n.sex, n.discharge_status, n.credentialed,
+            {{{answer.format("l")}}} AS left, {{{answer.format("r")}}} AS right
+        FROM current_pair v
+        JOIN current_ballot b USING (ballot_id)
+        JOIN current_note n USING (note_id)
+        JOIN prediction l ON l.prediction_id = v.left_prediction
+        JOIN prediction r ON r.prediction_id = v.right_prediction
+        WHERE v.state = 'voted' ORDER BY v.state_seq
+        """
+    )
+
+
+def readers(store: Store) -> list[str]:
+    return [
+        row["reader"] for row in store.read("SELECT DISTINCT reader FROM current_pair WHERE state = 'voted' ORDER BY 1")
+    ]
