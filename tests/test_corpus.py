@@ -19,13 +19,13 @@ from data.corpus_names import stale
 from data.corpus_noise import Noise
 from data.corpus_phrase import Phrase, Pool, fold, pool
 from data.corpus_plan import Plan, procedure_ids
-from data.corpus_rules import Coded, code_as_a_coder
 from data.corpus_tables import TablesError, load_tables
 from data.corpus_verify import faults
 from data.natural import faults as natural_faults
 from data.natural import records
 from sapphire.drg.claims import parse, write
 from sapphire.drg.codebook import codebook
+from sapphire.drg.coding import Coded, code_as_a_coder
 from sapphire.notes import hospital_course
 from sapphire.prompts import PROMPTS, messages
 
@@ -221,6 +221,11 @@ def test_present_on_admission_is_said_of_every_diagnosis(cases):
         ("J9601 A419 J189", "A419 J9601 J189 R6520"),
         ("M4626 A419-", "M4626 A419"),
         ("T8144XA A419 R7881", "T8144XA A419"),
+        ("I200 I2510", "I25110"),
+        ("I214 I2489 R0902", "I214 R0902"),
+        ("N390 N10 I959 R571", "N10 R571"),
+        ("K562 K567 D649 D62", "K562 D62"),
+        ("J189 R0902 J9601", "J189 J9601"),
     ],
 )
 def test_codes_are_joined_and_sequenced_as_the_guidelines_say(written, coded):
