@@ -61,6 +61,14 @@ def main() -> None:
                     help="What readers think of the models' answers, and whether they agree.",
                 ),
             ],
+            "Train": [
+                st.Page(
+                    "pages/training.py",
+                    title="Training",
+                    icon=":material/model_training:",
+                    help="Training runs as they go on: curves laid over each other, completions with their rewards.",
+                ),
+            ],
             "Data": [
                 st.Page(
                     "pages/notes.py",

@@ -23,6 +23,11 @@ def exports_dir() -> Path:
     return _made(home() / "exports")
 
 
+def runs_dir() -> Path:
+    """Where training puts its runs, one folder each: SAPPHIRE_RUNS, else `runs` in the working folder. Not made here: `train` does."""
+    return Path(os.environ.get("SAPPHIRE_RUNS") or "runs").expanduser().absolute()
+
+
 def database() -> str:
     """The database's file, or a `quack:host:port` address when SAPPHIRE_DB gives one."""
     return os.environ.get("SAPPHIRE_DB") or str(home() / "sapphire.duckdb")

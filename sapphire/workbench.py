@@ -5,12 +5,13 @@ import os
 from dataclasses import dataclass
 
 from sapphire.evaluating import Evaluation
-from sapphire.paths import database
+from sapphire.paths import database, runs_dir
 from sapphire.reader_study import ReaderStudy
 from sapphire.running import Runner
 from sapphire.store import Store, open_store
 from sapphire.store.comparisons import Comparisons
 from sapphire.store.worklist import Worklist
+from sapphire.training_runs import TrainingRuns
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Workbench:
     comparisons: Comparisons
     evaluation: Evaluation
     study: ReaderStudy
+    training: TrainingRuns
     runner: Runner
 
     def close(self) -> None:
@@ -38,6 +40,14 @@ def open_workbench(serve: bool = True) -> Workbench:
     store = open_store(database(), os.environ.get("SAPPHIRE_DB_TOKEN"))
     if serve:
         store.serve()
-    bench = Workbench(store, Worklist(store), Comparisons(store), Evaluation(store), ReaderStudy(store), Runner(store))
+    bench = Workbench(
+        store,
+        Worklist(store),
+        Comparisons(store),
+        Evaluation(store),
+        ReaderStudy(store),
+        TrainingRuns(store, runs_dir()),
+        Runner(store),
+    )
     atexit.register(bench.close)
     return bench
