@@ -56,6 +56,6 @@ def _ask(sql: str, **params: object) -> list[dict]:
         try:
             found = memory.execute(sql, params)
         except duckdb.Error as error:
-            raise OSError(f"Rollouts cannot be read: {str(error).splitlines()[0]}") from error
+            raise OSError(str(error).splitlines()[0].rstrip(".")) from error
         names = [column[0] for column in found.description]
         return [dict(zip(names, values, strict=True)) for values in found.fetchall()]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sapphire.plots import GRID, PALETTE, _layout, _name
+from sapphire.plot_parts import GRID, PALETTE, layout, new_figure, plain_name
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def curves(
         lines, columns, subplot_titles=titles, horizontal_spacing=0.085, vertical_spacing=60 / high if lines > 1 else 0,
     )  # fmt: skip
     figure.update_layout(
-        _layout("", high) | {"uirevision": axis, "hovermode": "x unified", "hoverlabel": {"namelength": -1}}
+        layout("", high) | {"uirevision": axis, "hovermode": "x unified", "hoverlabel": {"namelength": -1}}
     )
     figure.update_layout(title=None, margin={"l": 10, "r": 16, "t": 30, "b": 96}, height=high + 126)
     figure.update_annotations(font_size=13)
@@ -98,7 +98,7 @@ def curves(
                 )  # fmt: skip
             figure.add_scatter(
                 x=x, y=[_short(scale * row["mean" if smooth else "reading"]) for row in rows], mode="lines+markers" if len(rows) <= 40 else "lines",
-                name=_name(name), legendgroup=run, showlegend=run not in shown, line={"color": colour, "width": 2}, marker={"size": 4},
+                name=plain_name(name), legendgroup=run, showlegend=run not in shown, line={"color": colour, "width": 2}, marker={"size": 4},
                 hovertemplate="%{y:.4g}%" if scale == 100 else "%{y:.4g}", **place,
             )  # fmt: skip
             shown.add(run)
@@ -124,10 +124,10 @@ def times(runs: Mapping[str, Mapping[str, list[dict]]], names: Mapping[str, str]
     lines = -(-len(names) // columns)
     high = 190 * lines + 60 * (lines - 1)
     figure = make_subplots(
-        lines, columns, subplot_titles=[_name(name) for name in names.values()], shared_yaxes=True, horizontal_spacing=0.04,
+        lines, columns, subplot_titles=[plain_name(name) for name in names.values()], shared_yaxes=True, horizontal_spacing=0.04,
         vertical_spacing=60 / high if lines > 1 else 0,
     )  # fmt: skip
-    figure.update_layout(_layout("", high) | {"uirevision": "times", "hovermode": "x unified"})
+    figure.update_layout(layout("", high) | {"uirevision": "times", "hovermode": "x unified"})
     figure.update_layout(title=None, margin={"l": 10, "r": 16, "t": 30, "b": 96}, height=high + 126)
     figure.update_annotations(font_size=13)
     for at, run in enumerate(names):
@@ -146,11 +146,8 @@ def times(runs: Mapping[str, Mapping[str, list[dict]]], names: Mapping[str, str]
 
 def difficulty(rows: Sequence[dict], name: str):
     """Share of case groups that were easy, medium and hard at each step, and of dead ones as a line: `TrainingLog.group_steps`."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure(
-        layout=_layout(f"How hard the cases were: {_name(name)}", 230)
-        | {"hovermode": "x unified", "uirevision": "difficulty"}
+    figure = new_figure(
+        f"How hard the cases were: {plain_name(name)}", 230, hovermode="x unified", uirevision="difficulty"
     )
     x = [row["step"] for row in rows]
     for level, colour in DIFFICULTY_COLOURS.items():

@@ -38,6 +38,7 @@ class _Place:
     metrics: tuple[int, int, int] = (0, 0, 0)
     groups: int = 0
     waiting: bool = False
+    unreadable: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class TrainingRuns:
             self._find()
             for place in self._places.values():
                 place.waiting = self._take_steps(place, until) or self._take_groups(place, until)
+                self.problems += place.unreadable
             self._list()
             return any(place.waiting for place in self._places.values())
 
@@ -225,15 +227,20 @@ class TrainingRuns:
         for batch in _batches(new):
             if time.monotonic() > until:
                 return True
-            try:
-                found = rollouts.groups([path for _, path in batch], scheme)
-            except OSError as error:
-                self.problems.append(f"{place.folder.name}: {error}")
-                return False
-            self.log.add_groups([row | {"run_id": place.run_id} for row in found])
+            self.log.add_groups(self._summed(place, [path for _, path in batch], scheme))
             place.groups = batch[-1][0]
         place.groups = place.line[0]
         return False
+
+    def _summed(self, place: _Place, files: list[Path], scheme: str) -> list[dict]:
+        """Their groups; a file that cannot be read is told and left, the others come."""
+        try:
+            return [row | {"run_id": place.run_id} for row in rollouts.groups(files, scheme)]
+        except OSError as error:
+            if len(files) == 1:
+                place.unreadable.append(f"{files[0]} cannot be read, so its completions are not counted ({error}).")
+                return []
+        return [row for file in files for row in self._summed(place, [file], scheme)]
 
     def _list(self) -> None:
         if (end := self.log.end()) != self._end:

@@ -40,7 +40,9 @@ def completions_tab(shown: Shown) -> None:
     try:
         rows = rollouts.completions(files[step])
     except OSError as error:
-        st.error(plain(str(error)), icon=":material/broken_image:")
+        st.error(
+            f"The completions of step {step:,} cannot be read: {plain(str(error))}.", icon=":material/broken_image:"
+        )
         return
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row["case_id"])]
     group = _choose_group(groups, run, step)
