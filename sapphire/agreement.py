@@ -5,6 +5,7 @@ as patterns: the sorted values that a unit's readers gave → how many units hav
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,19 @@ from sapphire.metrics import LEVEL
 DRAWS = 1_000
 
 Patterns = Mapping[tuple[Hashable, ...], int]
-# Values in use and how often each was given → squared distances between them, (values, values).
-Distance = Callable[[Sequence[Hashable], np.ndarray], np.ndarray]
+
+
+class Squared(NamedTuple):
+    """Squared distances of values, which are known by their place in a sorted list. Both depend on `given`, how often each was given.
+
+    `between(first, second, given)`: of pairs. `whole(given)`: summed over all ordered pairs of judgements, without a table of all values.
+    """
+
+    between: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    whole: Callable[[np.ndarray], float]
+
+
+Distance = Callable[[Sequence[Hashable]], Squared]
 
 
 class Agreement(NamedTuple):
@@ -31,28 +43,46 @@ class Agreement(NamedTuple):
     judgements: int
 
 
-def nominal(values: Sequence[Hashable], given: np.ndarray) -> np.ndarray:
+def nominal(values: Sequence[Hashable]) -> Squared:
     """Any two values are equally far apart."""
-    return 1.0 - np.eye(len(values))
+    return Squared(lambda a, b, given: (a != b).astype(float), lambda given: given.sum() ** 2 - given @ given)
 
 
-def ordinal(values: Sequence[Hashable], given: np.ndarray) -> np.ndarray:
+def ordinal(values: Sequence[Hashable]) -> Squared:
     """Ranks: values are as far apart as there are judgements between them (Krippendorff, Content Analysis, 2004, 11.3)."""
-    order = np.argsort(values)
-    below = np.cumsum(given[order]) - given[order] / 2
-    rank = np.empty(len(values))
-    rank[order] = below
-    return (rank[:, None] - rank[None, :]) ** 2
+
+    def rank(given: np.ndarray) -> np.ndarray:
+        return np.cumsum(given) - given / 2
+
+    def between(a: np.ndarray, b: np.ndarray, given: np.ndarray) -> np.ndarray:
+        return (rank(given)[a] - rank(given)[b]) ** 2
+
+    def whole(given: np.ndarray) -> float:
+        return 2 * given.sum() * (given @ rank(given) ** 2) - 2 * (given @ rank(given)) ** 2
+
+    return Squared(between, whole)
 
 
 def hierarchy(book: CodeBook) -> Distance:
     """DRGs: 0 for the same, a third for the same base, two thirds for the same MDC, else 1; squared."""
 
-    def distance(values: Sequence[Hashable], given: np.ndarray) -> np.ndarray:
+    def distance(values: Sequence[Hashable]) -> Squared:
         drgs = [book.drgs[value] for value in values]
-        bases, mdcs = np.array([drg.base_id for drg in drgs]), np.array([drg.mdc for drg in drgs])
-        apart = 3.0 - (mdcs[:, None] == mdcs) - (bases[:, None] == bases) - np.eye(len(drgs))
-        return (apart / 3) ** 2
+        _, mdc = np.unique([drg.mdc for drg in drgs], return_inverse=True)
+        _, base = np.unique([f"{drg.mdc} {drg.base_id}" for drg in drgs], return_inverse=True)
+        levels = (
+            (np.arange(len(drgs)), 1 / 9),
+            (base, 3 / 9),
+            (mdc, 5 / 9),
+        )  # 1/9, then 4/9 and 1 for what differs further up
+
+        def between(a: np.ndarray, b: np.ndarray, given: np.ndarray) -> np.ndarray:
+            return sum(step * (level[a] != level[b]) for level, step in levels)
+
+        def whole(given: np.ndarray) -> float:
+            return sum(step * (given.sum() ** 2 - (np.bincount(level, given) ** 2).sum()) for level, step in levels)
+
+        return Squared(between, whole)
 
     return distance
 
@@ -64,29 +94,30 @@ def agreement(patterns: Patterns, distance: Distance, draws: int = DRAWS, seed: 
     if not shared:
         return None
     values = sorted({value for pattern in shared for value in pattern})
-    counts = np.zeros((len(shared), len(values)))
-    for row, pattern in enumerate(shared):
-        for value in pattern:
-            counts[row, values.index(value)] += 1
+    place = {value: i for i, value in enumerate(values)}
+    sizes = np.array([len(pattern) for pattern in shared])
+    unit = np.repeat(np.arange(len(shared)), sizes)
+    value = np.array([place[value] for pattern in shared for value in pattern])
+    pairs = [
+        (u, place[a], place[b], 1 / (len(pattern) - 1))
+        for u, pattern in enumerate(shared)
+        for a, b in permutations(pattern, 2)
+    ]
+    of, first, second, part = (np.array(column) for column in zip(*pairs, strict=True))
+    squared = distance(values)
+
+    def alpha(times: np.ndarray) -> float:
+        """1 minus observed over expected disagreement, with units as often as `times` says."""
+        given = np.bincount(value, times[unit], len(values))
+        expected = squared.whole(given) / (given.sum() - 1)
+        observed = (times[of] * part) @ squared.between(first, second, given)
+        return float(1 - observed / expected) if expected > 1e-9 else float("nan")
+
     times = np.array(list(shared.values()), dtype=float)
     units = int(times.sum())
-    point = _alpha(values, counts, times, distance)
     drawn = np.random.default_rng(seed).multinomial(units, times / units, size=draws)
-    alphas = np.array([_alpha(values, counts, each, distance) for each in drawn])
+    alphas = np.array([alpha(each) for each in drawn])
     alphas = alphas[np.isfinite(alphas)]
     low, high = np.quantile(alphas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(alphas) else (np.nan, np.nan)
-    sizes = counts.sum(1)
-    equal = (counts * (counts - 1)).sum(1) @ times / (sizes * (sizes - 1) @ times)
-    return Agreement(point, float(low), float(high), float(equal), units, int(sizes @ times))
-
-
-def _alpha(values: Sequence[Hashable], counts: np.ndarray, times: np.ndarray, distance: Distance) -> float:
-    """1 minus observed over expected disagreement; `times` how often each row of counts occurs."""
-    there = times > 0
-    counts, times = counts[there], times[there]
-    given = times @ counts
-    apart = distance(values, given)
-    total = given.sum()
-    expected = given @ apart @ given / (total - 1)
-    observed = times @ (((counts @ apart) * counts).sum(1) / (counts.sum(1) - 1))
-    return float(1 - observed / expected) if expected > 0 else float("nan")
+    equal = times[of] @ (first == second) / times[of].sum()
+    return Agreement(alpha(times), float(low), float(high), float(equal), units, int(sizes @ times))
