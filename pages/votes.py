@@ -10,7 +10,7 @@ from sapphire.balloting import POOLS, REPEATS, Ballot, ballots, close_ballot, op
 from sapphire.comparing import Run, runs
 from sapphire.store import StoreError
 from sapphire.store.comparisons import MAX_RUNS
-from sapphire.voting import reasons, votes
+from sapphire.voting import reasons, voted, votes
 
 VIEWS = {"vote": "Vote", "results": "Results", "ballots": "Ballots"}
 bench = start_page()
@@ -31,7 +31,7 @@ def choose_ballot(known: list[Ballot]) -> Ballot:
 
 
 def vote_view(ballot: Ballot) -> None:
-    mine = sum(vote.reader == reader.name for vote in votes(bench.store, ballot))
+    mine = voted(bench.store, ballot, reader)
     # How far the ballot is, and nothing of how the votes fell.
     progress = f"**{counted(mine, 'vote')}** of yours · {ballot.votes:,} in all by {counted(ballot.readers, 'reader')} · {POOLS[ballot.pool].lower()}"
     if not ballot.open:

@@ -22,7 +22,7 @@ POOLS = {
 }
 REPEATS = 0.1  # share of pairs that come again, unless a ballot says otherwise
 GAP = 5  # votes that lie at least between a pair and its repeat
-LOOK = 20  # notes looked at together for two answers that are not the same text
+LOOK = 2  # notes looked at first for two answers that are not the same text; then twice as many, and so on
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,12 @@ def _unlike(
     store: Store, comparisons: Comparisons, ballot: Ballot, duel: tuple[int, int], seen: list[str]
 ) -> list[dict] | None:
     """The answers of both runs to the next note, passing over notes where they are the same text."""
-    runs = tuple(ballot.run_ids[i] for i in duel)
-    passed = list(seen)
-    while notes := comparisons.drawn(ballot.run_ids, duel, ballot.pool, passed, ballot.ballot_id, LOOK):
-        texts = stored.completions(store, notes, runs)
-        for note in notes:
-            both = [texts[note][run] for run in runs]
-            if both[0]["completion"].strip() != both[1]["completion"].strip():
-                return both
-        passed += notes
+    passed, look = list(seen), LOOK
+    while notes := comparisons.drawn(ballot.run_ids, duel, ballot.pool, passed, ballot.ballot_id, look):
+        answers = stored.answers_numbered(store, [seq for _, *both in notes for seq in both])
+        for _, *seqs in notes:
+            one, other = (answers[seq] for seq in seqs)
+            if one["completion"].strip() != other["completion"].strip():
+                return [one, other]
+        passed, look = passed + [note for note, *_ in notes], 2 * look
     return None

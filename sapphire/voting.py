@@ -106,7 +106,9 @@ def _pair(store: Store, row: dict) -> Pair | None:
     if note is None:
         return None
     shown = {name: note[name] for name in ("note_id", "text", "course_start", "course_end", "words", "age", "sex")}
-    left, right = (_answer(stored.answer(store, row[side])) for side in ("left_prediction", "right_prediction"))
+    left, right = (
+        _answer(stored.answer(store, row["note_id"], row[side])) for side in ("left_prediction", "right_prediction")
+    )
     return Pair(
         row["pair_id"], row["ballot_id"], shown, left, right, row["state"], row["verdict"], tuple(row["reasons"] or ()), row["comment"] or ""
     )  # fmt: skip
@@ -127,7 +129,7 @@ def reveal(store: Store, pair_id: str) -> Revealed:
     row = stored.pair(store, pair_id)
     if row["state"] in ("drawn", "draft"):
         raise ValueError("The names are shown after the vote.")
-    left, right = (stored.answer(store, row[side]) for side in ("left_prediction", "right_prediction"))
+    left, right = (stored.answer(store, row["note_id"], row[side]) for side in ("left_prediction", "right_prediction"))
     note = stored.note(store, row["note_id"])
     gold = gold_drg(stored_note(note), codebook(left["drg_version"])) if note else None
     return Revealed(row["left_run"], row["right_run"], left, right, gold)
@@ -156,6 +158,11 @@ def vote(store: Store, pair: Pair, reader: Profile) -> None:
 def skip(store: Store, pair: Pair, reader: Profile) -> None:
     """Leave the pair without a vote; this reader does not get it again."""
     _say(store, _open_row(store, pair), reader, "skipped")
+
+
+def voted(store: Store, ballot: Ballot, reader: Profile) -> int:
+    """How many votes of this reader are in force."""
+    return sum(row["state"] == "voted" for row in stored.pairs_of(store, ballot.ballot_id, reader.name))
 
 
 def last_vote(store: Store, ballot: Ballot, reader: Profile) -> str | None:

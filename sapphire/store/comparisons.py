@@ -6,7 +6,7 @@ a page of 300,000 notes with 2.4 million predictions costs what it shows. The co
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
@@ -53,6 +53,15 @@ class CaseFilters:
             tests.append(f"gold_level = $recorded AND level_{run:d} = $said AND base_{run:d} = gold_base")
             params |= {"recorded": recorded, "said": said}
         return " AND ".join(tests), params
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A table in memory: how far the logs were when it was last looked at, and when it was made, of predictions those of its runs."""
+
+    table: str
+    looked: Row
+    revision: Row
 
 
 def pattern(right: Sequence[bool]) -> str:
@@ -130,8 +139,9 @@ class Comparisons:
 
     def drawn(
         self, run_ids: Sequence[str], pair: tuple[int, int], pool: str, without: Sequence[str], salt: str, limit: int
-    ) -> list[str]:
-        """Some notes that all runs answered, in an order that `salt` decides, but for those of `without`.
+    ) -> list[tuple[str, int, int]]:
+        """Some notes that all runs answered, in an order that `salt` decides, but for those of `without`: each with the numbers
+        of the two answers in the log.
 
         `pool` is "any", or "different DRG" or "same DRG" of the two runs at the indexes `pair`.
         """
@@ -140,11 +150,12 @@ class Comparisons:
         tests["different DRG"] = f"drg_{one:d} IS DISTINCT FROM drg_{other:d}"
         found = self._ask(
             run_ids,
-            f"""SELECT note_id FROM {{t}} WHERE {tests[pool]} AND note_id NOT IN (SELECT unnest($without::VARCHAR[]))
+            f"""SELECT note_id, seq_{one:d} AS one, seq_{other:d} AS other FROM {{t}}
+            WHERE {tests[pool]} AND note_id NOT IN (SELECT unnest($without::VARCHAR[]))
             ORDER BY hash(note_id || $salt), note_id LIMIT {limit:d}""",
             {"without": list(without), "salt": salt},
         )
-        return [row["note_id"] for row in found]
+        return [(row["note_id"], row["one"], row["other"]) for row in found]
 
     def agreements(self, run_ids: Sequence[str]) -> dict[str, int]:
         """Notes at each of AGREEMENTS."""
@@ -218,23 +229,30 @@ class Comparisons:
 
     def _table(self, run_ids: tuple[str, ...]) -> str:
         """The name of the copy for these runs, made anew when their answers or the notes have changed."""
-        named = ", ".join(map(literal, run_ids))
-        revision = self._store.read(
-            f"""SELECT (SELECT max(seq) FROM prediction WHERE run_id IN ({named})) AS p,
-                (SELECT max(seq) FROM note) AS n, (SELECT max(seq) FROM import_event) AS i"""
+        moved = self._store.read(
+            """SELECT (SELECT max(seq) FROM prediction) AS prediction, (SELECT max(seq) FROM note) AS note,
+                (SELECT max(seq) FROM import_event) AS import"""
         )[0]
         made = self._made.pop(run_ids, None)
-        if made is None or made[1] != revision:
-            self._drop(made)
-            made = (self._make(run_ids), revision)
+        if made is None or made.looked != moved:
+            # Another run may have answered: only what these runs say counts, which takes longer to look up.
+            revision = moved | {"prediction": self._newest(run_ids)}
+            if made is None or made.revision != revision:
+                self._drop(made)
+                made = _Copy(self._make(run_ids), moved, revision)
+            made = replace(made, looked=moved)
         self._made[run_ids] = made
         while len(self._made) > KEPT_COPIES:
             self._drop(self._made.pop(next(iter(self._made))))
-        return made[0]
+        return made.table
 
-    def _drop(self, made: tuple[str, Row] | None) -> None:
+    def _newest(self, run_ids: tuple[str, ...]) -> int | None:
+        named = ", ".join(map(literal, run_ids))
+        return self._store.read(f"SELECT max(seq) AS seq FROM prediction WHERE run_id IN ({named})")[0]["seq"]
+
+    def _drop(self, made: "_Copy | None") -> None:
         if made:
-            self._copy.execute(f"DROP TABLE {made[0]}")
+            self._copy.execute(f"DROP TABLE {made.table}")
 
     def _make(self, run_ids: tuple[str, ...]) -> str:
         answers = self._store.read_arrow(_answers_sql(run_ids))
@@ -274,9 +292,9 @@ def _titled(book: CodeBook, answers):
 
 def _answers_sql(run_ids: Sequence[str]) -> str:
     """A row for each note that all the runs answered; a withdrawn note has none."""
-    said = "arg_max({'drg': drg}, seq) FILTER (run_id = %s) AS said_%d"
+    said = "arg_max({'drg': drg, 'seq': seq}, seq) FILTER (run_id = %s) AS said_%d"
     columns = ", ".join(said % (literal(run), i) for i, run in enumerate(run_ids))
-    drgs = ", ".join(f"said_{i}.drg AS drg_{i}" for i in range(len(run_ids)))
+    drgs = ", ".join(f"said_{i}.drg AS drg_{i}, said_{i}.seq AS seq_{i}" for i in range(len(run_ids)))
     answered = " AND ".join(f"said_{i} IS NOT NULL" for i in range(len(run_ids)))
     return f"""
     SELECT n.seq AS note_seq, note_id, s.drg_version, s.other_version, n.drg_version AS gold_version, n.drg AS gold, n.title AS gold_title, {drgs}
@@ -291,7 +309,7 @@ def _copy_sql(runs: int) -> str:
     each = range(runs)
     joins = " ".join(f"LEFT JOIN book b{i} ON b{i}.drg = a.drg_{i}" for i in each)
     facts = ", ".join(
-        f"drg_{i}, b{i}.base AS base_{i}, b{i}.level AS level_{i}, coalesce(drg_{i} = g.drg, false) AS right_{i}"
+        f"seq_{i}, drg_{i}, b{i}.base AS base_{i}, b{i}.level AS level_{i}, coalesce(drg_{i} = g.drg, false) AS right_{i}"
         for i in each
     )
     digits = " || ".join(f"CASE WHEN drg_{i} = g.drg THEN '1' ELSE '0' END" for i in each)
@@ -306,9 +324,11 @@ def _copy_sql(runs: int) -> str:
             WHEN {same("drg_{}")} THEN '{AGREEMENTS[0]}' WHEN {same("b{}.base")} THEN '{AGREEMENTS[1]}'
             WHEN {same("b{}.mdc")} THEN '{AGREEMENTS[2]}' ELSE '{AGREEMENTS[3]}' END AS agreement,
         list_distinct(CASE WHEN g.drg IS NOT NULL THEN [g.mdc] ELSE [{", ".join(f"b{i}.mdc" for i in each)}] END) AS mdcs
-    FROM answers a
-    LEFT JOIN titled t ON a.gold IS NULL AND t.title = a.gold_title
-    LEFT JOIN book g ON g.drg = coalesce(a.gold, t.drg) AND coalesce(gold_version, a.drg_version) = a.drg_version
+    FROM (
+        SELECT answers.*, CASE WHEN coalesce(gold_version, drg_version) = drg_version THEN coalesce(gold, titled.drg) END AS recorded
+        FROM answers LEFT JOIN titled ON title = gold_title
+    ) a
+    LEFT JOIN book g ON g.drg = recorded
     {joins}"""
 
 

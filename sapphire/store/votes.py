@@ -1,7 +1,10 @@
 """Ballots, the pairs drawn for their readers, and what was voted: the statements of `sapphire.voting`."""
 
+from collections.abc import Iterable
+
 from sapphire.store.connections import Row
 from sapphire.store.database import Store
+from sapphire.store.literals import literal
 
 
 def ballots(store: Store) -> list[Row]:
@@ -31,8 +34,10 @@ def pair(store: Store, pair_id: str) -> Row | None:
     return found[0] if found else None
 
 
-def answer(store: Store, prediction_id: str) -> Row:
-    return store.read("SELECT * FROM prediction WHERE prediction_id = $id", id=prediction_id)[0]
+def answer(store: Store, note_id: str, prediction_id: str) -> Row:
+    return store.read(
+        "SELECT * FROM prediction WHERE note_id = $note AND prediction_id = $id", note=note_id, id=prediction_id
+    )[0]
 
 
 def note(store: Store, note_id: str) -> Row | None:
@@ -40,49 +45,65 @@ def note(store: Store, note_id: str) -> Row | None:
     return found[0] if found else None
 
 
-def completions(store: Store, note_ids: list[str], run_ids: tuple[str, str]) -> dict[str, dict[str, Row]]:
-    """note_id → run_id → prediction_id and completion of the answer that stands for the note in that run."""
-    found: dict[str, dict[str, Row]] = {}
-    for row in store.read(
-        "SELECT note_id, run_id, prediction_id, completion FROM prediction WHERE chosen AND error IS NULL "
-        "AND list_contains($runs, run_id) AND list_contains($notes, note_id) ORDER BY seq",
-        runs=list(run_ids),
-        notes=note_ids,
-    ):
-        found.setdefault(row["note_id"], {})[row["run_id"]] = row
-    return found
+def answers_numbered(store: Store, seqs: Iterable[int]) -> dict[int, Row]:
+    """Answers by their number in the log, which finds them without reading the others."""
+    numbers = ", ".join(str(int(seq)) for seq in seqs)
+    found = store.read(
+        f"SELECT seq, note_id, run_id, prediction_id, completion FROM prediction WHERE seq IN ({numbers})"
+    )
+    return {row["seq"]: row for row in found}
 
 
 def votes(store: Store, ballot_id: str) -> list[Row]:
     """Every vote in force in the order given, with `seconds` from drawing to voting and the note's `subject_id`."""
-    return store.read(
+    found = store.read(
         """
-        SELECT p.*, n.subject_id, epoch(p.state_at) - epoch(p.drawn_at) AS seconds
-        FROM current_pair p LEFT JOIN (SELECT note_id, subject_id FROM current_note) n USING (note_id)
+        SELECT *, epoch(state_at) - epoch(drawn_at) AS seconds FROM current_pair
         WHERE ballot_id = $ballot AND state = 'voted' ORDER BY state_seq
         """,
         ballot=ballot_id,
     )
+    if not found:
+        return []
+    # A list of literals reaches the scan below the view; a join would make it compute every note.
+    listed = _listed({row["note_id"] for row in found})
+    notes = store.read(f"SELECT note_id, subject_id FROM current_note WHERE note_id IN ({listed})")
+    subjects = {row["note_id"]: row["subject_id"] for row in notes}
+    return [row | {"subject_id": subjects.get(row["note_id"])} for row in found]
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(map(literal, values))
 
 
 def exported(store: Store) -> list[Row]:
-    """Every vote in force of all ballots, in the order given, with its note and as `left` and `right` the two answers."""
-    answer = ", ".join(
-        f"'{name}': {{0}}.{name}" for name in ("prediction_id", "model", "prompt", "drg_version", "drg", "completion")
-    )
-    return store.read(
-        f"""
-        SELECT v.pair_id, v.note_id, v.reader, v.role, v.state_at AS recorded_at, v.verdict, v.reasons, v.comment, v.left_run, v.right_run,
-            v.repeat_of, b.name AS ballot, n.text, n.text_hash, n.course_start, n.course_end, n.age, n.sex, n.discharge_status, n.credentialed,
-            {{{answer.format("l")}}} AS left, {{{answer.format("r")}}} AS right
-        FROM current_pair v
-        JOIN current_ballot b USING (ballot_id)
-        JOIN current_note n USING (note_id)
-        JOIN prediction l ON l.prediction_id = v.left_prediction
-        JOIN prediction r ON r.prediction_id = v.right_prediction
+    """Every vote in force of all ballots, in the order given, with its note and as `left` and `right` the two answers; votes on
+    notes that were withdrawn are left out."""
+    found = store.read(
+        """
+        SELECT v.*, v.state_at AS recorded_at, b.name AS ballot FROM current_pair v JOIN current_ballot b USING (ballot_id)
         WHERE v.state = 'voted' ORDER BY v.state_seq
         """
     )
+    if not found:
+        return []
+    listed = _listed({row["note_id"] for row in found})
+    notes = store.read(
+        f"""SELECT note_id, text, text_hash, course_start, course_end, age, sex, discharge_status, credentialed FROM current_note
+        WHERE note_id IN ({listed})"""
+    )
+    ids = _listed({row[side] for row in found for side in ("left_prediction", "right_prediction")})
+    answers = store.read(
+        f"""SELECT prediction_id, model, prompt, drg_version, drg, completion FROM prediction
+        WHERE note_id IN ({listed}) AND prediction_id IN ({ids})"""
+    )
+    note = {row["note_id"]: row for row in notes}
+    said = {row["prediction_id"]: row for row in answers}
+    return [
+        row | note[row["note_id"]] | {"left": said[row["left_prediction"]], "right": said[row["right_prediction"]]}
+        for row in found
+        if row["note_id"] in note
+    ]
 
 
 def readers(store: Store) -> list[str]:
