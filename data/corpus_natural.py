@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.corpus_cases import evidence as quoted
-from data.mimic_evidence import evidence
+from data.mimic_evidence import apart, evidence
 from data.natural import case, claim, records
 from sapphire.drg.claims import Context, Line, check, lines_for, write
 from sapphire.drg.grouper import Claim, drg_of, group
@@ -37,6 +37,7 @@ def true_lines(stay: Claim, text: str) -> list[Line]:
     known = _only(stay, told)
     if drg_of(known)[0] != drg_of(stay)[0]:
         return []
+    shown[:1] = apart(shown[0])
     lines = lines_for(group(known), shown, claim=known)
     verdicts = check(lines, text, stay.version, Context(stay.age, stay.sex, stay.discharge_status, told))
     return lines if all(verdict.true for verdict in verdicts) else []

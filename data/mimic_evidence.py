@@ -53,6 +53,11 @@ def evidence(codes: Iterable[str], text: str) -> list[Evidence]:
     return sorted(shown.values(), key=lambda item: codes.index(item.codes[0]))
 
 
+def apart(item: Evidence) -> list[Evidence]:
+    """Codes that are named together, each for itself and under its own name, shown by the same words."""
+    return [Evidence((code,), item.quote, _condition((code,))) for code in item.codes]
+
+
 def _mention(group: tuple[str, ...], text: str) -> str | None:
     """The first words of the text that name the codes and are not denied, on one line."""
     for pattern in _patterns(group):

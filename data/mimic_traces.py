@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from data.mapping import DECIDED, Matcher
 from data.mimic_codes import current_diagnosis, current_procedure
-from data.mimic_evidence import evidence
+from data.mimic_evidence import apart, evidence
 from sapphire.drg.claims import Context, check, lines_for, write
 from sapphire.drg.codebook import codebook
 from sapphire.drg.grouper import UNGROUPABLE, Claim, drg_of, group
@@ -76,6 +76,7 @@ def explain(case: dict, rules: Rules) -> tuple[str | None, str]:
     told = {code for item in shown for code in item.codes}
     if not shown or shown[0].codes[0] != claim.pdx:
         return None, "regrouped alike, but the note does not name the principal diagnosis in known words"
+    shown[:1] = apart(shown[0])  # what the principal diagnosis is named with has a level of its own (COVID-19 pneumonia)
     claim = _only(claim, told)
     if drg_of(claim)[0] != drg:
         return None, "regrouped alike, but the note does not name all that decides in known words"

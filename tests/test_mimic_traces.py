@@ -5,7 +5,7 @@ import json
 from data import mimic
 from data.mimic_codes import current_diagnosis, current_procedure
 from data.mimic_evidence import evidence
-from data.mimic_traces import claim_of
+from data.mimic_traces import Rules, claim_of, explain
 from sapphire.drg.claims import Context, check, parse
 from sapphire.drg.codebook import codebook
 from sapphire.drg.grouper import drg_of
@@ -47,6 +47,15 @@ def test_a_stay_gets_no_trace_when_its_codes_say_another_drg(tmp_path):
     assert json.loads((tmp_path / "out" / "report.json").read_text())["traces"] == {
         "no ICD-10 codes": 1, "regrouped to another DRG": 2, "traced": 1,
     }  # fmt: skip
+
+
+def test_what_is_named_with_the_principal_diagnosis_is_judged_for_itself():
+    case = {"pdx": "U071", "sdx": ["J1282"], "procedures": [], "age": 64, "sex": "F", "discharge_status": 1}
+    case |= {"text": "Admitted with COVID-19 pneumonia. Home on day 4.", "drg": "177"}
+    trace, outcome = explain(case, Rules("43.1", "43.1"))
+    assert outcome == "traced"
+    assert [line.codes for line in parse(trace)] == [("U071",), ("J1282",), ("J1282",)]
+    assert trace.endswith("severity: MCC by J12.82")
 
 
 def test_a_title_list_of_a_version_without_grouper_is_explained_by_the_nearest(made_up, tmp_path):
