@@ -76,7 +76,8 @@ def explain(case: dict, rules: Rules) -> tuple[str | None, str]:
     told = {code for item in shown for code in item.codes}
     if not shown or shown[0].codes[0] != claim.pdx:
         return None, "regrouped alike, but the note does not name the principal diagnosis in known words"
-    shown[:1] = apart(shown[0])  # what the principal diagnosis is named with has a level of its own (COVID-19 pneumonia)
+    # What the principal diagnosis is named with has a level of its own (COVID-19 pneumonia).
+    shown[:1] = apart(shown[0])
     claim = _only(claim, told)
     if drg_of(claim)[0] != drg:
         return None, "regrouped alike, but the note does not name all that decides in known words"
