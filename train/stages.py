@@ -29,6 +29,8 @@ from train.run import PRIVATE, Run, TrainingError, write_whole
 ROOT = Path("runs")
 KEYS = ("phases", "learn", "learning_rate", "epochs", "batch_size", "max_tokens", "trl")
 
+TRAINING = ("train.sft", "train.grpo", "train.dpo")  # what a launcher may spread over GPUs
+
 Execute = Callable[[str, Sequence[str]], None]  # a module of train and its arguments, to the end
 
 
@@ -119,17 +121,19 @@ def learn_from(recipe: Recipe, phase: int, model: str, learn: str, execute: Exec
 
 def _trained(recipe: Recipe, path: Path, execute: Execute) -> Path:
     """Write the recipe and train it, unless that is done."""
-    said = {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in asdict(recipe).items()
-        if value not in (None, {}, ())
-    }
-    write_whole(path, json.dumps(said, indent=1).encode())
     with Run(recipe, ROOT) as run:
         finished = run.finished
     if not finished:
-        execute(f"train.{recipe.kind}", [str(path)])
+        execute(f"train.{recipe.kind}", [str(write_recipe(recipe, path))])
     return run.folder
+
+
+def write_recipe(recipe: Recipe, path: Path) -> Path:
+    """A recipe as a file that `read_recipe` reads back."""
+    said = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(recipe).items()}
+    said = {key: value for key, value in said.items() if value not in (None, {}, [])}
+    write_whole(path, json.dumps(said, indent=1).encode())
+    return path
 
 
 def _explained(folder: Path, phase: int) -> Path:
@@ -156,7 +160,7 @@ def in_processes(launch: Sequence[str]) -> Execute:
     """Run each step as a process of its own; `launch` stands before training, for example accelerate's launcher."""
 
     def execute(module: str, arguments: Sequence[str]) -> None:
-        before = [sys.executable] if module == "train.explain" or not launch else [*launch]
+        before = launch if launch and module in TRAINING else [sys.executable]
         done: Any = subprocess.run([*before, "-m", module, *arguments], check=False)
         if done.returncode == 130:
             raise KeyboardInterrupt
