@@ -46,16 +46,34 @@ each secondary diagnosis whether CMS lists it as MCC, CC or none, and whether it
 - severity: MCC by J96.01"""
 
 
-def request(case: dict) -> list[dict[str, str]]:
-    """The chat messages that show the teacher a case and its DRG."""
+# The paper's Differential Thinking: three DRGs are weighed before one is chosen.
+DIFFERENTIAL = """
+
+After these lines, weigh three MS-DRGs, the right one among them in any place: the stay as coded and two changes that would lead elsewhere.
+- candidate: TITLE, if acute kidney injury (N17.9) were not coded
+- candidate: TITLE, if acute tubular necrosis (N17.0) replaced N17.9
+- candidate: TITLE, if so coded
+Then decide, in a last line:
+- DRG: TITLE"""
+WEIGHED = 3
+FORMS = {
+    "cot_first": TASK,
+    "differential": TASK.replace(", without naming it", ", naming it only among the candidates") + DIFFERENTIAL,
+}
+
+
+def request(case: dict, form: str = "cot_first") -> list[dict[str, str]]:
+    """The chat messages that show the teacher a case and its DRG. `form`: one of FORMS."""
     question = messages(case["text"], "plain", case["drg_version"])[-1]["content"]
-    return [{"role": "user", "content": TASK.format(question=question, title=case["title"].upper())}]
+    return [{"role": "user", "content": FORMS[form].format(question=question, title=case["title"].upper())}]
 
 
-def row(case: dict, answer: str | None, model: str, error: str = "") -> dict:
+def row(case: dict, answer: str | None, model: str, error: str = "", form: str = "cot_first") -> dict:
     """The SFT row of a teacher's answer with what the rules say of it. `answer` None: the server gave none, `error` says why."""
     reasoning = _reasoning(answer or "")
     verdict, faults = verdict_of(case, reasoning) if reasoning else ("no answer", [error or "the answer is empty"])
+    if form == "differential" and verdict == "true" and (found := candidates(reasoning)) != WEIGHED:
+        verdict, faults = "vague", [f"{found} MS-DRGs are weighed, not {WEIGHED}"]
     prompt = messages(case["text"], "plain", case["drg_version"])
     said = [{"role": "assistant", "content": compose(reasoning, case["title"].upper())}] if reasoning else None
     return {
@@ -67,8 +85,14 @@ def row(case: dict, answer: str | None, model: str, error: str = "") -> dict:
         "verdict": verdict,
         "faults": faults,
         "teacher": model,
+        "trace_form": form,
         "credentialed": case["credentialed"],
     }
+
+
+def candidates(reasoning: str) -> int:
+    """How many different MS-DRGs a reasoning weighs."""
+    return len({fold(line.title) for line in parse(reasoning) if line.kind == grammar.CANDIDATE})
 
 
 def verdict_of(case: dict, reasoning: str) -> tuple[str, list[str]]:
@@ -164,7 +188,9 @@ def finished(out: Path) -> set[str]:
     return done
 
 
-def teach(source: Path, subset: str | None, server: Server, out: Path, parallel: int) -> Counter:
+def teach(
+    source: Path, subset: str | None, server: Server, out: Path, parallel: int, form: str = "cot_first"
+) -> Counter:
     """Ask for every case that has no row yet; append rows in the order of the cases. Returns how many have which verdict."""
     done = finished(out)
     counts: Counter = Counter()
@@ -176,9 +202,9 @@ def teach(source: Path, subset: str | None, server: Server, out: Path, parallel:
     def ask(case: dict) -> dict:
         server.permit(case["credentialed"])
         try:
-            return row(case, server.chat(request(case)), server.model)
+            return row(case, server.chat(request(case, form)), server.model, form=form)
         except Refused as refusal:
-            return row(case, None, server.model, str(refusal))
+            return row(case, None, server.model, str(refusal), form)
 
     with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8") as file:
         for number, made in enumerate(in_threads(ask, waiting, parallel), start=1):
@@ -200,6 +226,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--url", required=True, help="OpenAI-compatible server, such as http://localhost:8000/v1")
     parser.add_argument("--model", required=True, help="name of the model on the server")
     parser.add_argument("--out", type=Path, required=True, help="JSON Lines to write or to go on with")
+    parser.add_argument(
+        "--form",
+        choices=FORMS,
+        default="cot_first",
+        help="differential: weigh three MS-DRGs first (default: cot_first)",
+    )
     parser.add_argument("--parallel", type=int, default=16, help="requests under way at once (default: 16)")
     parser.add_argument(
         "--agreement",
@@ -209,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         server = Server(arguments.url, arguments.model, os.environ.get("SAPPHIRE_TEACHER_KEY"), arguments.agreement)
-        counts = teach(arguments.cases, arguments.subset, server, arguments.out, arguments.parallel)
+        counts = teach(arguments.cases, arguments.subset, server, arguments.out, arguments.parallel, arguments.form)
     except SourceError as error:
         print(error, file=sys.stderr)
         return 2

@@ -15,6 +15,8 @@ from data.teacher_server import is_loopback
 from sapphire.completions import parse as read_completion
 from sapphire.drg.codebook import codebook
 from tests.mimic_source import cases
+from tests.test_claims import NOTE as STAY
+from tests.test_claims import TRACE
 
 pytest_plugins = ("tests.mimic_fixtures",)
 
@@ -107,6 +109,39 @@ def test_a_teachers_rows_are_checked_and_the_false_ones_marked(taught, server, t
     assert "true: 1  false: 1  vague: 1" in said.out
     assert not any(word_of(case) in said.out + said.err for case in made)
     assert stat.S_IMODE((tmp_path / "rows.jsonl").stat().st_mode) == 0o600
+
+
+def test_a_teacher_that_weighs_three_drgs_is_told_so_and_held_to_it(taught, server, tmp_path):
+    path, made = taught
+    out = tmp_path / "rows.jsonl"
+    Teacher.answers = {word_of(case): case["trace"] for case in made}
+    assert ask(path, server, out, "--form", "differential") == 0
+    rows = [json.loads(line) for line in out.open()]
+    assert all("weigh three MS-DRGs" in body["messages"][0]["content"] for _, _, body in Teacher.seen)
+    assert {(row["trace_form"], row["verdict"]) for row in rows} == {("differential", "vague")}
+    assert all(row["faults"] == ["0 MS-DRGs are weighed, not 3"] for row in rows)
+
+
+@pytest.mark.parametrize("weighed", [2, 3])
+def test_three_different_drgs_that_the_changes_lead_to_are_a_differential(weighed):
+    case = {
+        "text": STAY,
+        "age": 70,
+        "sex": "M",
+        "discharge_status": 1,
+        "pdx": None,
+        "sdx": [],
+        "procedures": [],
+        "drg": "286",
+    }
+    case |= {"title": codebook().drgs["286"].title, "drg_version": "43.1", "note_id": "n", "credentialed": False}
+    so_coded = f"- candidate: {case['title'].upper()}, if so coded"
+    more = "- candidate: HEART FAILURE AND SHOCK WITH MCC, if left heart catheterization with coronary angiography (4A023N7) were not coded"
+    answer = "\n".join([TRACE.rpartition("\n")[0], so_coded, *[more] * (weighed - 2), TRACE.rpartition("\n")[2]])
+    made = teacher.row(case, answer, "t", form="differential")
+    assert (made["verdict"], made["trace_form"]) == ("true" if weighed == 3 else "vague", "differential"), made[
+        "faults"
+    ]
 
 
 def sorted_by(made):
