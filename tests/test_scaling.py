@@ -175,7 +175,5 @@ def test_the_toy_stays_are_told_apart_by_their_words():
     train, test = toy.cases(200, "train", 1), toy.cases(50, "test", 1)
     assert len({case["drg"] for case in train}) == 5 and train == toy.cases(200, "train", 1)
     for case in test:
-        said = [word for drg, words in toy.WORDS.items() for word in words.split("|") if word in case["text"]]
-        assert sorted(said) == sorted(case["trace"].split(" and ")) and case["note_id"] not in {
-            each["note_id"] for each in train
-        }
+        said = [word for words in toy.WORDS.values() for word in words.split("|") if word in case["text"]]
+        assert len(said) == 3 and set(said) <= set(toy.WORDS[case["drg"]].split("|"))

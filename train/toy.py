@@ -14,7 +14,7 @@ from train.tiny import save_tiny_llama
 
 PLACE = Path("runs/toy")
 TRAIN, TEST = 400, 100
-# DRG → what its notes may say; each note says two of it, among what any note may say.
+# DRG → what its notes may say; each note says three of it, and one that any note may say.
 WORDS = {
     "291": "dyspnea|leg edema|BNP 4200|furosemide drip|orthopnea|EF 20%|JVD|weight up 6 kg",
     "871": "septic|lactate 5|E. coli in blood|pressors|fever 39.5|hypotensive|pus drained|meropenem",
@@ -39,14 +39,16 @@ def cases(count: int, split: str, seed: int) -> list[dict]:
     draw, made = random.Random(f"{seed} {split}"), []
     for i in range(count):
         drg = draw.choice(list(WORDS))
-        own = draw.sample(WORDS[drg].split("|"), 2)
-        said = own + draw.sample(ANY, 2)
+        said = draw.sample(WORDS[drg].split("|"), 3) + draw.sample(ANY, 1)
         draw.shuffle(said)
         made.append(
             {
                 "note_id": f"toy-{split}-{i}",
                 "text": f"Hospital Course: {', '.join(said)}.",
-                "trace": " and ".join(word for word in said if word in own),
+                "age": 60,
+                "sex": "F",
+                "discharge_status": 1,
+                "trace": "By its words.",
                 "drg": drg,
                 "title": codebook().drgs[drg].title,
                 "drg_version": DEFAULT_VERSION,
