@@ -240,11 +240,11 @@ def read_tables(root: Path = KNOWLEDGE) -> tuple[Tables, list[str]]:
             return Procedure(**values, file=str(path.relative_to(root)))
 
         take(procedures, path, raw, procedure)
-    rules = _rules(root / "rules.yaml", problems)
+    rules = read_rules(root / "rules.yaml", problems)
     return Tables(conditions, procedures, rules, _read_yaml(root / "style.yaml")), problems
 
 
-def _rules(path: Path, problems: list[str]) -> tuple[Rule, ...]:
+def read_rules(path: Path, problems: list[str]) -> tuple[Rule, ...]:
     out = []
     for number, raw in enumerate(_read_yaml(path)["rules"], 1):
         try:

@@ -22,7 +22,7 @@ from sapphire.drg import grounding, icd, ranking
 from sapphire.drg.codebook import codebook
 from sapphire.drg.coding import rules
 from sapphire.drg.conditions import find, level
-from sapphire.drg.grounding import features, judged, principal_ways
+from sapphire.drg.grounding import features, fitting, judged, principal_ways
 from sapphire.drg.patient import Patient, patient
 from sapphire.drg.ranking import Condition, Prior, gathered
 
@@ -72,14 +72,15 @@ for _rule in rules():
 
 
 def example(row: dict, group: str = "") -> Example:
+    who = patient(row["text"], row["age"], row["sex"], row["discharge_status"])
     return Example(
         text=row["text"],
-        who=patient(row["text"], row["age"], row["sex"], row["discharge_status"]),
+        who=who,
         pdx=row["pdx"],
         codes=frozenset((row["pdx"], *row["sdx"], *row["procedures"])),
         drg=row["drg"],
         group=group,
-        conditions=gathered(find(row["text"], VERSION)),
+        conditions=gathered(fitting(find(row["text"], VERSION), who)),
     )
 
 

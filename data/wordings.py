@@ -3,25 +3,27 @@
 `sapphire/drg/tables/wordings.tsv.gz` holds one wording a line: codes (joined by +), kind, source, wording. Kind is D (diagnosis) or P
 (procedure); source n (name) or w (wording) of the knowledge tables, h (wording by hand, `knowledge/wordings.tsv`), t (official title, in
 short forms) or o (title of a code for what has no code of its own). Numbers keep their range: "sodium of {118-128}". Nothing that the
-test split calls a condition is in it. `coding_rules.json` is `knowledge/rules.yaml` as the index reads it.
+test split calls a condition is in it. `coding_rules.json` is `knowledge/index_rules.yaml` and `knowledge/rules.yaml` as the index reads them.
 """
 
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice, product
 from pathlib import Path
 
 import sapphire.drg
 from data.corpus_phrase import Phrase, Slot, fold
-from data.corpus_tables import KNOWLEDGE, Tables, load_tables
+from data.corpus_tables import KNOWLEDGE, Tables, load_tables, read_rules
 from sapphire.drg import icd
+from sapphire.drg.coding import Rule
 
 TABLES = Path(sapphire.drg.__file__).parent / "tables"
 FILE = TABLES / "wordings.tsv.gz"
 RULES = TABLES / "coding_rules.json"
 BY_HAND = KNOWLEDGE / "wordings.tsv"
+INDEX_RULES = KNOWLEDGE / "index_rules.yaml"
 FORMS = 24  # of one phrase with choices
 PEOPLE = {
     "man": ("man", "woman"),
@@ -118,11 +120,20 @@ def _titles() -> Iterator[tuple[str, str, str, str]]:
             yield code, "D", source, short
 
 
-def rules(tables: Tables) -> list[dict]:
+def rules(tables: Tables) -> list[Rule]:
+    """What only the index needs, then the rules that the corpus follows too. ValueError for a rule that cannot be read."""
+    problems: list[str] = []
+    own = read_rules(INDEX_RULES, problems)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return [*own, *tables.rules]
+
+
+def _plain(rules: Sequence[Rule]) -> list[dict]:
     return [
         {"why": rule.why, "has": rule.has, "not": rule.not_, "replace": dict(rule.replace), "before": rule.before,
          "add": dict(rule.add), "drop": rule.drop}
-        for rule in tables.rules
+        for rule in rules
     ]  # fmt: skip
 
 
@@ -130,9 +141,9 @@ def main() -> int:
     tables = load_tables()
     written = lines(tables)
     FILE.write_bytes(gzip.compress("".join(f"{line}\n" for line in written).encode(), mtime=0))
-    RULES.write_text(json.dumps(rules(tables), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    RULES.write_text(json.dumps(_plain(rules(tables)), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(
-        f"{FILE.name}: {len(written):,} wordings, {FILE.stat().st_size / 1e3:,.0f} kB; {RULES.name}: {len(tables.rules)} rules"
+        f"{FILE.name}: {len(written):,} wordings, {FILE.stat().st_size / 1e3:,.0f} kB; {RULES.name}: {len(rules(tables))} rules"
     )
     return 0
 

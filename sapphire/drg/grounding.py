@@ -15,11 +15,11 @@ from functools import lru_cache
 
 from sapphire.drg.codebook import DEFAULT_VERSION, codebook
 from sapphire.drg.coding import Coded, code_as_a_coder, rules
-from sapphire.drg.conditions import find
+from sapphire.drg.conditions import Find, find
 from sapphire.drg.grouper import UNGROUPABLE, Claim, drg_of
 from sapphire.drg.patient import Patient, patient
 from sapphire.drg.ranking import Condition, Features, Prior, chance, gathered, prior, score, shared, softmax
-from sapphire.drg.status import PRESENT, UNCERTAIN
+from sapphire.drg.status import FAMILY, PRESENT, UNCERTAIN
 
 PRINCIPALS = 10  # diagnoses weighed as principal
 OPERATED = 4  # of these, weighed with other procedures too
@@ -80,7 +80,7 @@ def ground(
 
 @lru_cache(maxsize=64)
 def _ground(text: str, version: str, who: Patient) -> Grounding:
-    conditions = judged(gathered(find(text, version)), text, prior())
+    conditions = judged(gathered(fitting(find(text, version), who)), text, prior())
     ways = principal_ways(conditions, text, who, version, prior())
     if not ways:
         return Grounding(tuple(conditions), (), (), who)
@@ -88,6 +88,26 @@ def _ground(text: str, version: str, who: Patient) -> Grounding:
     likeliest = max(zip(odds, ways, strict=True), key=lambda pair: pair[0])[1]
     coded = tuple(_coded(likeliest.condition, conditions))
     return Grounding(tuple(conditions), _candidates(ways, odds, conditions, version), coded, who)
+
+
+def fitting(finds: Sequence[Find], who: Patient) -> list[Find]:
+    """The finds whose codes can be of this patient: no birth code for an adult, no pregnancy for a man."""
+    never = [codes for unlikely, codes in _NEVER if unlikely(who)]
+    return [each for each in finds if not any(each.codes[0].startswith(codes) for codes in never)]
+
+
+_NEVER = (
+    (lambda who: who.age > 0, ("P", "Z38")),
+    (lambda who: who.sex == "M" or not 9 <= who.age <= 60, ("O", "10D", "10E", "10907", "Z370")),
+    (
+        lambda who: who.sex == "M",
+        ("C51", "C52", "C53", "C54", "C55", "C56", "C57", "D25", "N7", "N80", "N81", "N83", "N84", "N85", "N9", "0U"),
+    ),
+    (
+        lambda who: who.sex == "F",
+        ("C60", "C61", "C62", "C63", "N40", "N41", "N43", "N44", "N45", "N46", "N47", "N48", "N49", "0V"),
+    ),
+)
 
 
 def _coded(first: Condition, conditions: Sequence[Condition]) -> list[Coded]:
@@ -145,8 +165,8 @@ def principal_ways(
     possible = [
         (each, f)
         for each, f in zip(conditions, values, strict=True)
-        if each.kind == "diagnosis" and each.status in (PRESENT, UNCERTAIN) and not each.general
-    ] or [(each, f) for each, f in zip(conditions, values, strict=True) if each.kind == "diagnosis"]
+        if each.kind == "diagnosis" and each.status != FAMILY
+    ]
     possible.sort(key=lambda pair: -score(pair[1], "principal"))
     reported = [each for each in conditions if each.chance >= REPORTED]
     sets = _procedure_sets(conditions)
@@ -182,6 +202,7 @@ def _led_to(drg: str, version: str) -> Features:
     return {
         "operation unrelated": float(drg in UNRELATED),
         "surgical DRG": float(known.type == "surgical"),
+        "other surgical DRG": float(known.type == "surgical" and known.title.startswith("Other")),
         "DRG weight": known.weight or 0.0,
     }
 

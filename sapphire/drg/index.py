@@ -27,7 +27,8 @@ SOURCES = {"n": 1.0, "h": 1.0, "w": 0.98, "t": 0.95, "o": 0.85}  # how far a wor
 _RANGE = re.compile(r"\{([\d.]+)-([\d.]+)\}")
 _WORD = re.compile(rf"[A-Za-z]{{{SHORTEST - 1},}}")
 _WORDS = re.compile(r"[A-Za-z]{3,}")
-_SIDES = frozenset({"left", "right", "bilater"})
+OTHER_SIDE = {"left": "right", "right": "left"}
+_SIDES = frozenset({*OTHER_SIDE, stem("bilateral")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,12 @@ class Index:
                         if match and heads <= {tokens[i].stem for i in match.places}:
                             yield match
 
+    @staticmethod
+    def _other_side(side: str, places: set[int], at: dict[str, list[int]]) -> bool:
+        """Whether the text says the other side than the wording, close to its words."""
+        reach = range(min(places) - 3, max(places) + 4)
+        return any(i in reach for i in at.get(OTHER_SIDE[side], ()))
+
     def _near(self, wording, bag, total, anchor, place, at, common) -> Match | None:
         reach = len(bag) + SPREAD
         places = {place}
@@ -185,6 +192,8 @@ class Index:
             if abs(nearest - place) <= reach:
                 places.add(nearest)
                 said.add(each)
+        if any(self._other_side(side, places, at) for side in bag & OTHER_SIDE.keys() - said):
+            return None
         weight = sum(map(self._weight, said))
         coverage = weight / total
         gaps = max(places) - min(places) + 1 - len(places)

@@ -113,7 +113,10 @@ def tokens(text: str) -> list[Token]:
         start, end = found.span()
         match found.lastgroup:
             case "word":
-                out += [Token(each, start, end) for each in stems(found[0])]
+                said = found[0]
+                if said == "L" and out and out[-1].value is not None:  # liters
+                    continue
+                out += [Token(each, start, end) for each in stems(said)]
             case "number":
                 out.append(_number(found[0], start, end))
             case "percent":
