@@ -29,7 +29,7 @@ from sapphire.drg.ranking import Condition, Prior, gathered
 TABLES = Path(sapphire.drg.__file__).parent / "tables"
 FOLDER = Path(__file__).parent / "natural" / "train"
 VERSION = "43.1"
-FOLDS = 5
+FOLDS = 4
 BY_HAND = 6.0  # what a note by hand weighs against one of the corpus
 RIDGE = 2.0
 STEPS = 400
