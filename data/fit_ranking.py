@@ -29,7 +29,6 @@ from sapphire.drg.ranking import Condition, Prior, gathered
 TABLES = Path(sapphire.drg.__file__).parent / "tables"
 FOLDER = Path(__file__).parent / "natural" / "train"
 VERSION = "43.1"
-FOLDS = 4
 BY_HAND = 6.0  # what a note by hand weighs against one of the corpus
 RIDGE = 2.0
 STEPS = 400
@@ -262,11 +261,11 @@ def measure(examples: Sequence[Example], counts: dict, weights: dict, wrong: lis
     )
 
 
-def cross_validated(natural: Sequence[Example], corpus: Sequence[Example]) -> list[Scores]:
+def cross_validated(natural: Sequence[Example], corpus: Sequence[Example], folds: int) -> list[Scores]:
     files = sorted({each.group for each in natural})
-    fold = {name: i % FOLDS for i, name in enumerate(files)}
+    fold = {name: i % folds for i, name in enumerate(files)}
     out = []
-    for i in range(FOLDS):
+    for i in range(folds):
         weights, counts = fit([*(each for each in natural if fold[each.group] != i), *corpus])
         out.append(measure([each for each in natural if fold[each.group] == i], counts, weights))
     return out
@@ -290,11 +289,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=4000, help="cases of the corpus's train split")
+    parser.add_argument("--folds", type=int, default=4, help="of the cross-validation; 0 leaves it out")
     parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args(argv)
     natural = by_hand()
     corpus = of_corpus(options.corpus / "train.parquet", options.limit)
-    print("cross-validated", mean(cross_validated(natural, corpus)), flush=True)
+    if options.folds:
+        print("cross-validated", mean(cross_validated(natural, corpus, options.folds)), flush=True)
     weights, counts = fit([*natural, *corpus])
     print("corpus dev     ", measure(of_corpus(options.corpus / "dev.parquet", 600), counts, weights), flush=True)
     if not options.no_write:
