@@ -78,9 +78,7 @@ def verdicts(duels: Sequence[Duel], names: Mapping[str, str], colour: Mapping[st
             "percent of the votes; the numbers are votes, won and lost are of the run named first", range=[0, 100]
         )
     )
-    labels = [
-        f"{plain_name(names[duel.first], 30, 46)}<br>against {plain_name(names[duel.second], 30, 46)}" for duel in duels
-    ]
+    labels = [f"{plain_name(names[duel.first], 30)}<br>against {plain_name(names[duel.second], 30)}" for duel in duels]
     figure.update_yaxes(**rows_axis(labels))
     return figure
 
