@@ -33,7 +33,7 @@ def choose_runs(runs: list[dict]) -> tuple[str, ...]:
     st.session_state["evaluation_runs"] = (
         [run for run in chosen if run in known]
         if chosen is not None
-        else [max(runs, key=lambda run: (run["notes"] > 1, run["recorded_at"]))["run_id"]]
+        else [max(runs, key=lambda run: (run["notes"] > 1, run["began"]))["run_id"]]
     )
     return tuple(
         st.multiselect(

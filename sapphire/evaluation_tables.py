@@ -1,9 +1,8 @@
 """Tables of an evaluation in words, as the page and a saved report show them alike."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from sapphire import measuring, metrics, paper
+from sapphire import comparing, measuring, metrics, paper
 from sapphire.drg.codebook import Drg
 from sapphire.evaluating import Choice, Evaluation
 from sapphire.marking import TARGETS
@@ -18,18 +17,8 @@ WRONG_IN = ("wrong base DRG", "wrong severity", "both wrong")
 
 
 def run_names(runs: Sequence[dict]) -> dict[str, str]:
-    """What each run is called: its model, and where a model ran more than once, when and with how many answers."""
-    times = Counter(run["model"] for run in runs)
-    return {
-        run["run_id"]: run["model"]
-        if times[run["model"]] == 1
-        else f"{run['model']} · {answers_words(run['samples'])} · {run['recorded_at']:%d %b %H:%M}"
-        for run in runs
-    }
-
-
-def answers_words(n: int) -> str:
-    return f"{n} answers" if n > 1 else "1 answer"
+    """run_id → what the run is called on every page, from the rows of `Evaluation.runs`."""
+    return {run.run_id: run.name for run in comparing.runs(runs)}
 
 
 def named(rows: Sequence[dict], names: Mapping[str, str]) -> list[dict]:

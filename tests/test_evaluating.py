@@ -1,6 +1,7 @@
 """Evaluation of stored runs against a reckoning by hand, note by note, and what is said of notes that cannot be measured."""
 
 import random
+import re
 from collections import Counter
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 from sapphire import measuring, metrics
 from sapphire.drg.codebook import codebook
 from sapphire.evaluating import Choice, Evaluation, reward_values
+from sapphire.evaluation_report import evaluation_report
 from sapphire.metrics import maj_at_k, pass_at_k, severity_key
 from sapphire.rewards import DENSE, outcome
 from sapphire.store import open_store
 from sapphire.store.evaluation import CaseFilter
-from tests.stays import stored_note, stored_prediction
+from tests.stays import NOTE, stored_note, stored_prediction
 
 BOOK = codebook("43.1")
 DRGS = ["291", "292", "293", "193", "194", "195", "003", "280", "281", "313"]
@@ -269,3 +271,22 @@ def test_weights_are_for_those_who_may_see_them(truth, evaluation):
     notes, answer = truth
     weights = [(BOOK.drgs[notes[n][1]].weight, BOOK.drgs[drgs[0]].weight) for n, drgs in answer["a"].items() if drgs[0]]
     assert (mix.gold, mix.predicted) == pytest.approx(tuple(np.mean(weights, axis=0)))
+
+
+def test_a_saved_report_loads_nothing_and_holds_neither_notes_nor_weights_of_a_physician(truth, evaluation):
+    choice = Choice(("a", "b"), ALL, K)
+    page = evaluation_report(evaluation, choice, "coder")
+    assert page.count("* plotly.js v") == 1 and "default-src 'none'" in page
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=", page)
+    assert "Case mix" in page and NOTE[30:60] not in page
+    assert not any(f">{note}<" in page for note in truth[0])
+    assert "Case mix" not in evaluation_report(evaluation, choice, "physician")
+
+
+def test_a_models_name_is_no_markup_in_a_report(store):
+    store.append("note", [stored_note("a", drg="292")])
+    store.append("prediction", [stored_prediction("a", model="<img src=x onerror=alert(1)>")])
+    evaluation, _ = scored(store)
+    page = evaluation_report(evaluation, Choice(("run",), ALL, 1), "coder")
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page

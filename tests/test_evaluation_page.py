@@ -1,5 +1,7 @@
 """The evaluation page by Streamlit's test driver: its figures, and what it says when there is nothing to measure."""
 
+import json
+
 import pytest
 
 from sapphire.profiles import Profile
@@ -95,3 +97,22 @@ def test_the_case_mix_is_for_roles_that_may_see_weights(home, role, sees):  # no
     at = evaluation("Case mix")
     assert bool(at.get("plotly_chart")) == sees
     assert ("withheld from treating physicians" in words(at)) != sees
+
+
+def test_predictions_are_taken_in_from_a_path_with_problems_by_row(home):  # noqa: F811
+    fill(home, notes=notes("ab"))
+    rows = [
+        {"note_id": note, "model": "model z", "completion": stored_prediction()["completion"]}
+        for note in ("a", "b", "lost")
+    ]
+    path = home / "answers.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    at = evaluation()
+    at.text_input(key="intake_path").set_value(str(path)).run()
+    at.button(key="intake_go").click().run()
+    assert "**2** answers to **2** notes added from answers" in words(at).replace("\\", "")
+    assert list(at.dataframe[0].value["Note"]) == ["lost"]
+    assert "**2** labelled notes" in words(at)
+    at.text_input(key="intake_path").set_value(str(home / "none.parquet")).run()
+    at.button(key="intake_go").click().run()
+    assert "cannot be read" in words(at)

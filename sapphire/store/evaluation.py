@@ -25,13 +25,13 @@ DRG_BITS, KNOWN, FORMED, TITLE_FIRST, SAMPLE_BITS = 10, 1 << 10, 1 << 11, 1 << 1
 
 # Numbers of all rows first; the words only of each run's first row.
 _RUNS = """
-SELECT p.run_id, f.model, f.prompt, f.drg_version, p.notes, p.answers, p.samples, p.failed, f.recorded_at, r.author
+SELECT p.run_id, f.model, f.prompt, f.drg_version, p.notes, p.answers, p.samples, p.failed, f.recorded_at AS began, r.author, r.sampling
 FROM (
     SELECT run_id, count(*) FILTER (chosen) AS notes, count(*) AS answers, max(sample) + 1 AS samples, count(error) AS failed, min(seq) AS seq
     FROM prediction GROUP BY run_id
 ) p
 JOIN (SELECT seq, model, prompt, drg_version, recorded_at FROM prediction) f USING (seq)
-LEFT JOIN (SELECT run_id, min(author) AS author FROM run_event GROUP BY run_id) r USING (run_id)
+LEFT JOIN (SELECT run_id, arg_min(author, seq) AS author, arg_min(sampling, seq) AS sampling FROM run_event GROUP BY run_id) r USING (run_id)
 ORDER BY p.seq DESC
 """
 
@@ -130,7 +130,7 @@ class EvaluationCopy:
 
     def runs(self) -> list[Row]:
         """Every run with an answer, newest first: run_id, model, prompt, drg_version, notes, answers, samples, failed (notes without an
-        answer), recorded_at, author."""
+        answer), began, author, sampling (JSON)."""
         return self._runs
 
     def answers(self, run_id: str) -> tuple[str, int]:
