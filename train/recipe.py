@@ -201,14 +201,19 @@ def trl_config(recipe: Recipe, folder: Path, processes: int = 1) -> Any:
         if recipe.kl == "none":
             ours["beta"] = 0.0
     # On a GPU TRL trains in bf16, as the paper does.
-    if not torch.cuda.is_available():
-        given = {"bf16": False, "dataloader_pin_memory": False} | given
+    if not torch.accelerator.is_available():
+        given = {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False} | given
     given = {"save_total_limit": 2, "save_strategy": "steps"} | given
     if given["save_total_limit"] is not None and given["save_total_limit"] < 2:
         raise RecipeError(
             "trl.save_total_limit must be 2 or more: the last checkpoint may be half written when a run dies."
         )
     try:
-        return kind(**(given | ours))
+        config = kind(**(given | ours))
     except (TypeError, ValueError) as error:
         raise RecipeError(f"TRL refuses the recipe {recipe.name}: {' '.join(str(error).split())}.") from error
+    if config.world_size != processes:
+        raise RecipeError(
+            f"{processes} processes were started, but they do not work together; start them with accelerate launch."
+        )
+    return config

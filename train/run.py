@@ -221,7 +221,7 @@ def command(kind: str, train: Callable[[Recipe, Run], None], argv: list[str] | N
         )
         return 0 if arguments else 2
     os.environ.update(PRIVATE)
-    os.umask(0o077)
+    mask = os.umask(0o077)
     try:
         recipe = read_recipe(arguments[0], arguments[1:])
         if recipe.kind != kind:
@@ -242,3 +242,5 @@ def command(kind: str, train: Callable[[Recipe, Run], None], argv: list[str] | N
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
         return 130
+    finally:
+        os.umask(mask)
