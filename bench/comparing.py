@@ -1,6 +1,6 @@
 """Seconds that comparing and voting take, with few and with very many notes and predictions stored.
 
-    python -m bench.comparing [--notes 300000] [--samples 4]
+    python -m bench.comparing [--notes 300000] [--samples 8]
 
 The database is that of `bench.evaluation`: two runs over all notes. The first look pays for copying the two runs' answers; what
 a reader does after it (another case, a filter, a vote) does not. Wall clock of this process, and in brackets processor
@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.evaluation import RUNS, fill
+from bench.evaluation import RUNS as SHARES
+from bench.evaluation import fill
 from sapphire.balloting import ballots, open_ballot
 from sapphire.comparing import open_comparison, runs
 from sapphire.profiles import Profile
@@ -23,6 +24,7 @@ from sapphire.store.comparisons import DIFFERENT, CaseFilters, Comparisons
 from sapphire.voting import draft, next_pair, vote, votes
 
 ANA = Profile("Ana", "coder")
+RUNS = tuple(SHARES)
 
 
 def measure(path: Path) -> dict[str, tuple[float, float]]:
@@ -84,7 +86,7 @@ def _median(work: list[Callable[[], object]]) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--notes", type=int, default=300_000)
-    parser.add_argument("--samples", type=int, default=4, help="answers a note in each of the two runs")
+    parser.add_argument("--samples", type=int, default=8, help="answers a note, in both runs together")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder, "small.duckdb"), Path(folder, "large.duckdb")
@@ -94,7 +96,7 @@ def main() -> None:
             _unlike(path)
         few, many = measure(small), measure(large)
     print(
-        f"1,000 notes against {options.notes:,} notes, {options.notes * options.samples * 2:,} predictions; seconds [processor]"
+        f"1,000 notes against {options.notes:,} notes, {options.notes * options.samples:,} predictions; seconds [processor]"
     )
     for name, (wall, processor) in many.items():
         ratio = wall / few[name][0]

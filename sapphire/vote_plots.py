@@ -7,7 +7,7 @@ from sapphire.plot_parts import GREY, PALETTE, error_bars, new_figure, percent_a
 from sapphire.preferences import Duel, Side, Standing
 
 # A win is told from a loss by place and word; ties and both bad are no run's colour.
-TIE_COLOUR, BAD_COLOUR = "rgba(128,140,158,0.55)", "rgba(128,140,158,0.3)"
+TIE_COLOUR, BAD_COLOUR = "#778396", "#566175"
 
 
 def colours(runs: Sequence[str]) -> dict[str, str]:
@@ -71,7 +71,7 @@ def verdicts(duels: Sequence[Duel], names: Mapping[str, str], colour: Mapping[st
             if n:
                 figure.add_bar(
                     x=[100 * n / total], y=[i], orientation="h", width=0.55, marker={"color": paint}, text=[f"{n} {short}"], showlegend=False, textposition="inside",
-                    insidetextanchor="middle", name=plain_name(words), hovertemplate=f"%{{x:.1f}}%, {n} of {total} votes<extra>%{{fullData.name}}</extra>",
+                    insidetextanchor="middle", insidetextfont={"color": "white"}, name=plain_name(words), hovertemplate=f"%{{x:.1f}}%, {n} of {total} votes<extra>%{{fullData.name}}</extra>",
                 )  # fmt: skip
     figure.update_xaxes(
         **percent_axis(
