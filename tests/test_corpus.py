@@ -7,7 +7,6 @@ from random import Random
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from data.corpus_rules import Coded, code_as_a_coder
 
 from data import corpus, corpus_cases, corpus_natural, corpus_qa
 from data.corpus_cases import recipe
