@@ -185,15 +185,13 @@ def _gather(lists, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _rewards(codes: np.ndarray, outcomes: np.ndarray, failed: np.ndarray) -> tuple[Counter, int]:
     known = (codes & KNOWN > 0) & ~failed
-    shapes, counts = np.unique(
-        np.stack([outcomes[known], codes[known] & FORMED > 0, codes[known] & TITLE_FIRST > 0]),
-        axis=1,
-        return_counts=True,
-    )
-    names = list(Outcome)
+    flags = (codes & FORMED > 0) + 2 * (codes & TITLE_FIRST > 0)
+    counts = np.bincount(4 * outcomes[known] + flags[known], minlength=4 * len(Outcome))
     found = {
-        (names[which], bool(formed), bool(first)): int(n)
-        for (which, formed, first), n in zip(shapes.T, counts, strict=True)
+        (result, bool(flag & 1), bool(flag & 2)): int(counts[4 * i + flag])
+        for i, result in enumerate(Outcome)
+        for flag in range(4)
+        if counts[4 * i + flag]
     }
     return Counter(found), int((~known & ~failed).sum())
 
