@@ -96,8 +96,8 @@ def test_each_step_is_done_once_and_the_figure_grows(study):
     assert len(again.done) == 4 * 4 - 5
     asked = next(arguments for module, arguments in again.done if module == "train.evaluate")
     assert (
-        asked[asked.index("--samples") + 1] == "4"
-        and asked[asked.index("--cases") + 1] == "40"
+        asked[asked.index("--samples") + 1] == str(study.samples)
+        and asked[asked.index("--cases") + 1] == str(study.test_cases)
         and "--constrained" not in asked
     )
     found = points_of(folder)
