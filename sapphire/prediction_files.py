@@ -1,7 +1,7 @@
 """Files of predictions that survive a kill: rows go to a work file beside the output, one by one, and the output appears
 only when it is complete.
 
-The work file `<out>.part` is JSON Lines. Its first line names the run (what is predicted, with which model, how), so that it
+The work file `<out>.part` is JSON Lines, in the order in which rows came. Its first line names the run (what is predicted, with which model, how), so that it
 is continued by the same job only; a last line that was cut off is dropped. All files are of mode 600.
 """
 
@@ -36,6 +36,7 @@ COLUMNS = (
 )
 NUMBERS = ("format", "accuracy", "cot_first", "reward", "confidence", "seconds")
 SUFFIXES = (".jsonl", ".parquet")
+PLACE = "place in the output"
 BATCH = 1000  # rows held while a Parquet file is written
 
 
@@ -81,6 +82,7 @@ class Part:
         _check_name(out)
         self.out, self.run, self.rows, self.schema, self.about = out, run, 0, schema, about or {}
         self.path = out.with_name(out.name + ".part")
+        self._places: dict[int, int] = {}  # place in the output → offset in the work file
         try:
             self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         except OSError as error:
@@ -92,9 +94,16 @@ class Part:
             self._file.close()
             raise
 
-    def append(self, row: dict[str, Any] | list[dict[str, Any]]) -> None:
-        """Add a row, or several that belong together and count as one; they are in the file when this returns."""
-        self._write(row)
+    def __contains__(self, place: int) -> bool:
+        """Whether the row with this place is there."""
+        return place in self._places
+
+    def append(self, row: dict[str, Any] | list[dict[str, Any]], place: int | None = None) -> None:
+        """Add a row, or several that belong together and count as one; they are in the file when this returns. Rows may come in any
+        order if each is given its place in the output; else they stand as they came."""
+        if place is not None:
+            self._places[place] = self._file.tell()
+        self._write(row if place is None else {PLACE: place, "row": row})
         self.rows += 1
 
     def finish(self) -> None:
@@ -137,6 +146,8 @@ class Part:
             end = len(header)
             for line in self._file:
                 if line.endswith(b"\n"):
+                    if (place := _place(line)) is not None:
+                        self._places[place] = end
                     end, self.rows = end + len(line), self.rows + 1
         self._file.seek(end)
         self._file.truncate()
@@ -164,11 +175,19 @@ class Part:
         )
 
     def _rows(self) -> Iterator[dict[str, Any]]:
+        for line in self._lines():
+            found = json.loads(line)
+            found = found["row"] if PLACE in found else found
+            yield from found if isinstance(found, list) else [found]
+
+    def _lines(self) -> Iterator[bytes]:
         self._file.seek(0)
         next(self._file)
-        for line in self._file:
-            found = json.loads(line)
-            yield from found if isinstance(found, list) else [found]
+        if not self._places:
+            yield from self._file
+        for place in sorted(self._places):
+            self._file.seek(self._places[place])
+            yield self._file.readline()
 
     def _as_jsonl(self, file: IO[bytes]) -> None:
         file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in self._rows())
@@ -182,6 +201,12 @@ class Part:
             rows = self._rows()
             while batch := list(islice(rows, BATCH)):
                 writer.write_table(pa.Table.from_pylist(batch, schema))
+
+
+def _place(line: bytes) -> int | None:
+    """The place that a line of the work file gives for its row, if it gives one."""
+    found = json.loads(line)
+    return found.get(PLACE) if isinstance(found, dict) else None
 
 
 def _schema() -> Any:

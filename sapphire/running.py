@@ -1,23 +1,30 @@
 """Scoring notes in the background: one worker, one loaded model, runs that can be cancelled and taken up again.
 
-Each answer is in the database before the next note begins, so a killed process loses at most the note it was on.
+With a model that takes one note at a time, each answer is in the database before the next note begins. One that takes many (a server,
+vLLM) gets the longest first, and what it answered is stored together, once a second. So a killed process loses what it was on, and a run
+that is taken up repeats no answer that is stored.
 """
 
+import json
 import logging
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 
-from sapphire.engines import Completion, Engine, EngineError, Sampling, load
+from sapphire.engines import Completion, Engine, EngineError, EngineLost, Sampling, load
 from sapphire.importing import stored_note
-from sapphire.notes import Note
-from sapphire.scoring import model_case, sample_rows
+from sapphire.notes import Note, Problem
+from sapphire.scoring import Scored, model_case, sample_rows, score
 from sapphire.store import Store, StoreError
 
 log = logging.getLogger(__name__)
+READ = 256  # notes read from the database at once
+STORED_EVERY = 1.0  # seconds, where a model answers many notes at once
+WITHDRAWN = "The note was withdrawn before the model came to it."
 
 
 @dataclass
@@ -53,15 +60,15 @@ class Run:
 
 
 class Runner:
-    """The one place of a process where models run for its users."""
+    """The one place of a process where models run for its users. `open_engine` opens the model at a location."""
 
-    def __init__(self, store: Store):
-        self._store = store
+    def __init__(self, store: Store, open_engine: Callable[[str], Engine] = load):
+        self._store, self._open = store, open_engine
         self._runs: dict[str, Run] = {}
         self._wake = threading.Condition()
         self._engine: Engine | None = None
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._closed = self._stale = False
 
     def start(
         self, note_ids: Sequence[str], model: str, location: str, sampling: Sampling, author: str, urgent: bool = False
@@ -81,20 +88,19 @@ class Runner:
         Raises:
             KeyError: when there is no such run.
         """
-        import json
-
-        rows = self._store.read("SELECT * FROM run_event WHERE run_id = $run AND kind = 'started'", run=run_id)
-        if not rows:
-            raise KeyError(run_id)
-        settings = json.loads(rows[0]["sampling"])
-        location = settings.pop("location")
+        begun = _begun(self._store, run_id)
+        location, sampling = settings(self._store, run_id)
         answered = {
             r["note_id"] for r in self._store.read("SELECT note_id FROM prediction WHERE run_id = $run", run=run_id)
         }
-        pending = deque(note for note in rows[0]["note_ids"] if note not in answered)
-        run = Run(run_id, rows[0]["model"], location, Sampling(**settings), author, pending, len(pending))
+        pending = deque(note for note in begun["note_ids"] if note not in answered)
+        run = Run(run_id, begun["model"], location, sampling, author, pending, len(pending))
         self._record(run, "resumed")
         return self._enqueue(run)
+
+    def notes(self, run_id: str) -> list[str]:
+        """The notes that a run was started over."""
+        return _begun(self._store, run_id)["note_ids"]
 
     def cancel(self, run_id: str) -> None:
         if run := self._runs.get(run_id):
@@ -134,9 +140,7 @@ class Runner:
             self._wake.notify_all()
         if self._thread:
             self._thread.join(timeout=10)
-        if self._engine:
-            self._engine.close()
-            self._engine = None
+        self.release()
 
     def _enqueue(self, run: Run) -> Run:
         with self._wake:
@@ -153,10 +157,14 @@ class Runner:
                 while not (run := self._next()):
                     if self._closed:
                         return
+                    if self._stale:
+                        self.release()
                     self._wake.wait()
             try:
                 self._step(run)
             except (EngineError, StoreError) as error:
+                if isinstance(error, EngineLost):
+                    self.release()
                 self._end(run, "failed", str(error))
             except Exception as error:
                 # The worker must outlive any one run; a note's text is in no log.
@@ -170,50 +178,115 @@ class Runner:
         return min(active, key=lambda run: not run.urgent, default=None)
 
     def _step(self, run: Run) -> None:
-        """One note of `run`, or its end."""
+        """One note of `run`, or many where the model takes many; or its end."""
         if run.cancel.is_set():
             return self._end(run, "cancelled", "")
         if not run.pending:
             return self._end(run, "finished", "")
         engine = self._loaded(run)
-        run.state, run.note_id, run.live = "running", run.pending[0], ""
+        run.state, run.live = "running", ""
         run.began = run.began or time.monotonic()
+        if engine.ahead > 1 and len(run.pending) > 1:
+            return self._many(run, engine)
+        run.note_id = run.pending[0]
         rows = self._answer(run, engine)
-        if rows is None:
-            return None
-        self._store.append("prediction", rows)
-        run.pending.popleft()
-        run.done += 1
-        run.failed += rows[0]["error"] is not None
+        if rows is not None:
+            self._keep(run, [rows])
         return None
 
     def _loaded(self, run: Run) -> Engine:
-        if self._engine is None or self._engine.card.location != run.location:
+        if self._stale or self._engine is None or self._engine.card.location != run.location:
             run.state = "loading"
-            if self._engine:
-                self._engine.close()
-                self._engine = None
-            self._engine = load(run.location)
+            self.release()
+            self._engine = self._open(run.location)
         return self._engine
+
+    def renew(self) -> None:
+        """Open the model anew before the next note: it can be reached in another way now."""
+        with self._wake:
+            self._stale = True
+            self._wake.notify_all()
+
+    def release(self) -> None:
+        """Close the loaded model, if any; the next note loads what it needs. Only the worker calls this, or who has ended it."""
+        self._stale = False
+        if self._engine:
+            self._engine.close()
+            self._engine = None
+
+    def _keep(self, run: Run, answered: Sequence[list[dict]]) -> None:
+        """Store the rows of the first pending notes in one transaction."""
+        self._store.append("prediction", [row for rows in answered for row in rows])
+        for rows in answered:
+            run.pending.popleft()
+            run.done += 1
+            run.failed += rows[0]["error"] is not None
+
+    def _many(self, run: Run, engine: Engine) -> None:
+        """Notes until the run ends or a reader waits for another one."""
+        run.note_id = ""
+        run.pending = deque(self._longest_first(run.pending))
+        answered, stored = [], time.monotonic()
+        try:
+            for scored in score(self._notes(run), engine, run.sampling, run.cancel):
+                answered.append(_rows(run, engine, scored))
+                if time.monotonic() - stored >= STORED_EVERY:
+                    ready, answered = answered, []
+                    self._keep(run, ready)
+                    stored = time.monotonic()
+        finally:
+            if answered:
+                self._keep(run, answered)
+
+    def _longest_first(self, note_ids: Sequence[str]) -> list[str]:
+        """An engine that works on many notes then has no long one left when the others are done."""
+        found = self._store.read("SELECT note_id, words FROM current_note")
+        words = {row["note_id"]: row["words"] for row in found}
+        return sorted(note_ids, key=lambda note: -words.get(note, 0))
+
+    def _notes(self, run: Run) -> Iterator[Note | Problem]:
+        """The pending notes in their order; no more of them once somebody waits."""
+        source = iter(list(run.pending))
+        while some := list(islice(source, READ)):
+            found = self._store.read(
+                "SELECT * FROM current_note WHERE note_id IN (SELECT unnest($notes::VARCHAR[]))", notes=some
+            )
+            notes = {row["note_id"]: row for row in found}
+            for note_id in some:
+                if run.cancel.is_set() or self._others_wait(run):
+                    return
+                yield (
+                    stored_note(notes[note_id])
+                    if note_id in notes
+                    else Problem("", None, WITHDRAWN, "", note_id=note_id)
+                )
+
+    def _others_wait(self, run: Run) -> bool:
+        with self._wake:
+            return self._next() is not run
 
     def _answer(self, run: Run, engine: Engine) -> list[dict] | None:
         """The rows of one note, or None when the run was cancelled in its middle."""
         found = self._store.read("SELECT * FROM current_note WHERE note_id = $note", note=run.note_id)
         if not found:
-            return [_failure(run, engine, "The note was withdrawn before the model came to it.")]
+            return _rows(run, engine, Scored(Note(run.note_id, ""), (), WITHDRAWN))
         note = stored_note(found[0])
         try:
-            completions = self._complete(run, engine, note)
+            scored = Scored(note, tuple(self._complete(run, engine, note)))
+        except EngineLost:
+            raise
         except EngineError as error:
-            return None if run.cancel.is_set() else [_failure(run, engine, str(error))]
-        if run.cancel.is_set():
-            return None
-        return _prediction_rows(run, engine, note, completions)
+            scored = Scored(note, (), str(error))
+        return None if run.cancel.is_set() else _rows(run, engine, scored)
 
     def _complete(self, run: Run, engine: Engine, note: Note) -> list[Completion]:
+        case = model_case(note, engine.card)
         if run.sampling.n > 1:
-            return next(engine.score([model_case(note)], run.sampling, run.cancel))
-        pieces = engine.stream(model_case(note), run.sampling, run.cancel)
+            answer = next(engine.score([case], run.sampling, run.cancel))
+            if isinstance(answer, EngineError):
+                raise answer
+            return answer
+        pieces = engine.stream(case, run.sampling, run.cancel)
         while True:
             try:
                 run.live += next(pieces)
@@ -233,19 +306,33 @@ class Runner:
         )
 
 
-def _prediction_rows(run: Run, engine: Engine, note: Note, completions: Sequence[Completion]) -> list[dict]:
-    return [_base(run, engine) | row for row in sample_rows(note, completions, engine.card)]
+def settings(store: Store, run_id: str) -> tuple[str, Sampling]:
+    """Where a run's model is and how it samples. KeyError when there is no such run."""
+    known = json.loads(_begun(store, run_id)["sampling"])
+    return known.pop("location"), Sampling(**known)
 
 
-def _failure(run: Run, engine: Engine, why: str) -> dict:
-    return _base(run, engine) | {"sample": 0, "chosen": True, "completion": "", "forced": [], "error": why}
+def _begun(store: Store, run_id: str) -> dict:
+    rows = store.read("SELECT * FROM run_event WHERE run_id = $run AND kind = 'started'", run=run_id)
+    if not rows:
+        raise KeyError(run_id)
+    return rows[0]
 
 
-def _base(run: Run, engine: Engine) -> dict:
+def _rows(run: Run, engine: Engine, scored: Scored) -> list[dict]:
+    """What is stored of one note: a row for each completion, or one with the error."""
+    base = _base(run, engine, scored.note.note_id)
+    if scored.error is not None:
+        failed = {"sample": 0, "chosen": True, "completion": "", "forced": [], "error": scored.error}
+        return [base | {"prediction_id": str(uuid.uuid4())} | failed]
+    rows = sample_rows(scored.note, scored.completions, engine.card)
+    return [base | {"prediction_id": str(uuid.uuid4())} | row for row in rows]
+
+
+def _base(run: Run, engine: Engine, note_id: str) -> dict:
     return {
-        "prediction_id": str(uuid.uuid4()),
         "run_id": run.run_id,
-        "note_id": run.note_id,
+        "note_id": note_id,
         "model": engine.card.name,
         "prompt": engine.card.prompt,
         "drg_version": engine.card.drg_version,

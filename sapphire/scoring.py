@@ -18,6 +18,8 @@ from sapphire.prediction_files import COLUMNS, OutputError, Part, finished
 from sapphire.prompts import Case
 from sapphire.rewards import breakdown, outcome, total
 
+WINDOWS = 4  # notes read to be sorted by length, in numbers of those that an engine takes ahead
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -34,43 +36,67 @@ def note_input(note: Note) -> str:
     return note.text[slice(*span)] if span else note.text
 
 
-def model_case(note: Note) -> Case:
-    """A note as engines take it: its input, and age, sex and discharge status where the note's file gave them."""
+def model_case(note: Note, card: ModelCard) -> Case:
+    """A note as engines take it: its input, and age, sex and discharge status where the note's file gave them. Every note that goes to a
+    model comes through here.
+
+    Raises:
+        EngineError: when the note may not be given to this model.
+    """
+    if why := card.refuses(note.credentialed):
+        raise EngineError(why)
     return Case(note_input(note), note.age, note.sex, note.discharge_status)
 
 
 def score(
     notes: Iterable[Note | Problem], engine: Engine, sampling: Sampling, cancel: threading.Event | None = None
 ) -> Iterator[Scored]:
-    """Completions of each note, in input order. A note that the model cannot answer, or a row that gave none (a problem),
-    comes with the error; the others go on. Ends early when `cancel` is set."""
-    source = iter(notes)
-    waiting: deque[Note] = deque()  # notes that the engine took and did not answer yet
-    unread: deque[Problem] = deque()  # the row that ended the engine's present input, if one did
+    """Completions of each note, in input order. A note that the model cannot answer or may not be given, or a row that gave none (a
+    problem), comes with the error; the others go on. Ends early when `cancel` is set.
+
+    Raises:
+        EngineLost: when what runs the model is gone.
+    """
+    taken: deque[Scored] = deque()  # notes without an answer yet; those with an error are not asked about
 
     def cases() -> Iterator[Case]:
-        yield from [model_case(note) for note in waiting]
-        for item in source:
+        for item in notes:
             if isinstance(item, Problem):
-                unread.append(item)
-                return
-            waiting.append(item)
-            yield model_case(item)
+                taken.append(Scored(_note_of(item), (), f"{item.message} {item.remedy}".strip()))
+                continue
+            try:
+                case = model_case(item, engine.card)
+            except EngineError as refusal:
+                taken.append(Scored(item, (), str(refusal)))
+                continue
+            taken.append(Scored(item, ()))
+            yield case
 
-    while True:
-        try:
-            for completions in engine.score(cases(), sampling, cancel):
-                yield Scored(waiting.popleft(), tuple(completions))
-            if not unread:
-                return
-            problem = unread.popleft()
-            yield Scored(Note(problem.note_id or "", ""), (), f"{problem.message} {problem.remedy}".strip())
-        except Cancelled:
-            return
-        except EngineError as error:
-            if not waiting:
-                raise
-            yield Scored(waiting.popleft(), (), str(error))
+    def unasked() -> Iterator[Scored]:
+        while taken and taken[0].error:
+            yield taken.popleft()
+
+    try:
+        for answer in engine.score(cases(), sampling, cancel):
+            yield from unasked()
+            note = taken.popleft().note
+            failed = isinstance(answer, EngineError)
+            yield Scored(note, (), str(answer)) if failed else Scored(note, tuple(answer))
+        yield from unasked()
+    except Cancelled:
+        return
+
+
+def _note_of(item: Note | Problem) -> Note:
+    return item if isinstance(item, Note) else Note(item.note_id or "", "")
+
+
+def longest_first(items: Iterable[Note | Problem], window: int) -> Iterator[tuple[int, Note | Problem]]:
+    """Each item with its place in the input, the longest note of every `window` of them first: an engine that works on many at once
+    then has no long one left when the others are done. A window of 1 keeps the order and holds nothing."""
+    numbered = enumerate(items)
+    while some := list(islice(numbered, window)):
+        yield from sorted(some, key=lambda each: -len(_note_of(each[1]).text))
 
 
 def row(note: Note, completions: Sequence[Completion], card: ModelCard, error: str | None = None) -> dict[str, Any]:
@@ -170,10 +196,12 @@ def predict_file(
     columns: Mapping[str, str | None] | None = None,
     progress: Callable[[Scored | Problem], None] = lambda event: None,
     cancel: threading.Event | None = None,
+    begun: Callable[[int], None] = lambda rows: None,
 ) -> Summary:
-    """Predict the notes of a file into `out` (.jsonl or .parquet): one row for each row of the file, in
-    its order, with the columns of `row` and `run`; one that holds no readable note has an error. Nothing is lost or done twice when the process is killed and the same job started again; a job that is
-    complete is not done again. `progress` is told each note scored and each problem of the input as it comes.
+    """Predict the notes of a file into `out` (.jsonl or .parquet): one row for each row of the file, in its order, with the columns of `row`
+    and `run`; one that holds no readable note has an error. Nothing is lost or done twice when the process is killed and the same job
+    started again; a job that is complete is not done again. An engine that takes many notes at once gets the longest first. `begun` is told
+    the number of rows taken over from before, `progress` each note scored and each problem of the input as it comes.
 
     Raises:
         NotesError: when the notes cannot be read.
@@ -187,23 +215,21 @@ def predict_file(
         raise OutputError(f"{out} holds the predictions of another run; choose another name or delete it.")
 
     summary = Summary(out)
-
-    def notes() -> Iterator[Note | Problem]:
-        last = None  # of a row that gave no note only the last problem stands for it
-        for each in read_notes(source, columns, repeated=True):
-            if isinstance(each, Note):
-                yield each
-                continue
-            summary.problems += 1
-            progress(each)
-            if not each.kept and each.row is not None and each.row != last:
-                last = each.row
-                yield each
-
     with Part(out, run) as part:
         summary.rows = summary.resumed = part.rows
-        for scored in score(islice(notes(), part.rows, None), engine, sampling, cancel):
-            part.append(row(scored.note, scored.completions, engine.card, scored.error) | {"run": run})
+        begun(part.rows)
+        places: deque[int] = deque()
+        window = WINDOWS * engine.ahead if engine.ahead > 1 else 1
+
+        def left() -> Iterator[Note | Problem]:
+            for place, each in longest_first(_rows_of(source, columns, summary, progress), window):
+                if place not in part:
+                    places.append(place)
+                    yield each
+
+        for scored in score(left(), engine, sampling, cancel):
+            made = row(scored.note, scored.completions, engine.card, scored.error) | {"run": run}
+            part.append(made, places.popleft())
             summary.rows += 1
             summary.failed += scored.error is not None
             progress(scored)
@@ -211,6 +237,22 @@ def predict_file(
             part.finish()
             summary.complete = True
     return summary
+
+
+def _rows_of(
+    source: str | Path, columns: Mapping[str, str | None] | None, summary: Summary, progress: Callable
+) -> Iterator[Note | Problem]:
+    """One item for each row of the file: its note, or the last problem of a row that gave none."""
+    last = None
+    for each in read_notes(source, columns, repeated=True):
+        if isinstance(each, Note):
+            yield each
+            continue
+        summary.problems += 1
+        progress(each)
+        if not each.kept and each.row is not None and each.row != last:
+            last = each.row
+            yield each
 
 
 def fingerprint(

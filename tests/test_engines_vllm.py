@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ torch = pytest.importorskip("torch")
 
 from sapphire.completions import parse  # noqa: E402
 from sapphire.drg.codebook import codebook  # noqa: E402
-from sapphire.engines import EngineError, Sampling, load  # noqa: E402
+from sapphire.engines import Cancelled, EngineError, Sampling, load  # noqa: E402
 from sapphire.engines.model_folder import find  # noqa: E402
 from sapphire.engines.server import ServerEngine  # noqa: E402
+from sapphire.hosting import Hosting  # noqa: E402
 from sapphire.serving import serve  # noqa: E402
+from sapphire.store import open_store  # noqa: E402
 from tests.tiny import save_tiny_llama  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.vllm]
@@ -73,20 +76,44 @@ def test_in_process_every_sample_is_a_title(engine):
     assert len({completion.text for completion in answers[0]}) > 1
 
 
+def test_in_process_many_notes_come_back_in_order_and_greedy_samples_are_drawn_too(engine, greedy):
+    cases = [NOTES[i % 2] + " Stable." * (i % 5) for i in range(70)]
+    one_by_one = {case: next(engine.score([case], FREE))[0].text[:40] for case in set(cases)}
+    assert [answer[0].text[:40] for answer in engine.score(cases, FREE)] == [one_by_one[case] for case in cases]
+    twice = next(engine.score(NOTES[:1], Sampling(n=2, max_thinking=24, constrained=False)))
+    assert twice[0].text[:60] == twice[1].text[:60] == greedy[0][:60]
+
+
+def test_in_process_a_cancel_ends_it_and_the_next_one_works(engine):
+    cancel = threading.Event()
+    answers = engine.score(NOTES * 20, FREE, cancel)
+    next(answers)
+    cancel.set()
+    with pytest.raises(Cancelled):
+        list(answers)
+    assert len(list(engine.score(NOTES, FREE))) == 2
+
+
 def test_a_note_that_is_too_long_is_refused_without_its_words(engine):
     answers = engine.score([NOTES[0], "zebra " * 9000, NOTES[1]], FREE)
     assert next(answers)[0].text
-    with pytest.raises(EngineError, match="holds 4,096") as refused:
-        next(answers)
-    assert "zebra" not in str(refused.value)
+    refused = next(answers)
+    assert isinstance(refused, EngineError) and "holds 4,096" in str(refused) and "zebra" not in str(refused)
+    assert next(answers)[0].text
+    assert next(answers, None) is None
 
 
 def test_served_it_writes_the_same_and_ends_with_the_app(folder, greedy, tmp_path, monkeypatch):
     monkeypatch.setenv("SAPPHIRE_HOME", str(tmp_path))
-    served = serve(folder, "--enforce-eager", "--dtype", "float32", "--max-model-len", "4096")
+    store, card = open_store(tmp_path / "sapphire.duckdb"), find(folder).card
+    hosting, renewed = Hosting(store), threading.Event()
+    hosting.changed = renewed.set
     try:
-        served.wait(240)
-        engine = ServerEngine(served.card, served.server)
+        hosting.start(card, "--enforce-eager", "--dtype", "float32", "--max-model-len", "4096")
+        assert hosting.server(card)[0] == "starting"
+        assert renewed.wait(240) and hosting.server(card) == ("ready", "")
+        engine = hosting.open(card.location)
+        assert isinstance(engine, ServerEngine)
         (free,) = next(engine.score(NOTES[:1], FREE))
         assert free.text[:60] == greedy[0][:60]
         sampling = Sampling(n=2, temperature=1.0, max_thinking=16, seed=2)
@@ -95,10 +122,12 @@ def test_served_it_writes_the_same_and_ends_with_the_app(folder, greedy, tmp_pat
         assert shown == done.text and parse(done.text, codebook()).drg
         engine.close()
     finally:
-        served.stop()
-    assert served.state() == "ended"
-    assert all(note not in served.log.read_text() for note in NOTES)
-    assert served.log.stat().st_mode & 0o777 == 0o600
+        hosting.close()
+        store.close()
+    assert hosting.server(card)[0] == "ended"
+    (log,) = (tmp_path / "logs").iterdir()
+    assert all(note not in log.read_text() for note in NOTES)
+    assert log.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path, folder, monkeypatch):

@@ -95,6 +95,9 @@ class ModelCard:
 
 class Engine(Protocol):
     card: ModelCard
+    ahead: (
+        int  # cases that `score` may take before it answers the first, to keep the model busy; 1: one after the other
+    )
 
     def stream(
         self, case: Case | str, sampling: Sampling, cancel: threading.Event | None = None
@@ -109,8 +112,13 @@ class Engine(Protocol):
 
     def score(
         self, cases: Iterable[Case | str], sampling: Sampling, cancel: threading.Event | None = None
-    ) -> Iterator[list[Completion]]:
-        """`sampling.n` completions of each case, in input order. Raises as `stream` does, at the case that failed."""
+    ) -> Iterator["list[Completion] | EngineError"]:
+        """`sampling.n` completions of each case, in input order; of a case that failed the error, and the others go on.
+
+        Raises:
+            Cancelled: when `cancel` is set.
+            EngineLost: when the others would fail as well.
+        """
         ...
 
     def close(self) -> None:

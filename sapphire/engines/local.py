@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
-from sapphire.engines import Cancelled, Completion, EngineError, ModelCard, Sampling
+from sapphire.engines import Cancelled, Completion, EngineError, EngineLost, ModelCard, Sampling
 from sapphire.engines.backend import Backend, Watch
 from sapphire.engines.decoding import ANSWER, complete
 from sapphire.engines.titles import titles
@@ -21,6 +21,8 @@ GRACE = 5.0  # seconds that a model is given to stop
 
 class LocalEngine:
     """See `engines.Engine`. `open_backend` loads the model and may raise EngineError."""
+
+    ahead = 1
 
     def __init__(self, card: ModelCard, open_backend: Callable[[], Backend]):
         self.card = card
@@ -37,11 +39,16 @@ class LocalEngine:
 
     def score(
         self, cases: Iterable[Case | str], sampling: Sampling, cancel: threading.Event | None = None
-    ) -> Iterator[list[Completion]]:
+    ) -> Iterator[list[Completion] | EngineError]:
         """See `engines.Engine.score`. One sequence at a time; the prompt that samples share is read once."""
         for case in cases:
             samples = [replace(sampling, seed=sampling.seed + i) for i in range(sampling.n)]
-            yield [_last(self._stream(case, each, cancel, fresh=i == 0)) for i, each in enumerate(samples)]
+            try:
+                yield [_last(self._stream(case, each, cancel, fresh=i == 0)) for i, each in enumerate(samples)]
+            except (Cancelled, EngineLost):
+                raise
+            except EngineError as error:
+                yield error
 
     def _stream(
         self, case: Case | str, sampling: Sampling, cancel: threading.Event | None, fresh: bool

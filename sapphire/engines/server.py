@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from sapphire.engines import Cancelled, Completion, EngineError, ModelCard, Sampling
+from sapphire.engines import Cancelled, Completion, EngineError, EngineLost, ModelCard, Sampling
 from sapphire.engines.addresses import host, is_loopback
 from sapphire.engines.decoding import ANSWER, boundary
 from sapphire.engines.model_folder import Server
@@ -38,6 +38,7 @@ class ServerEngine:
             )
         self._client = _client(self._url, key)
         self._kind, self._parallel = self._find_kind()
+        self.ahead = 2 * self._parallel
         self._model = server.model or self._only_model()
         self._hosted = host(self._url).endswith((".azure.com", ".openai.com"))
 
@@ -62,7 +63,7 @@ class ServerEngine:
 
     def score(
         self, cases: Iterable[Case | str], sampling: Sampling, cancel: threading.Event | None = None
-    ) -> Iterator[list[Completion]]:
+    ) -> Iterator[list[Completion] | EngineError]:
         """See `engines.Engine.score`. Many notes are asked for at once, so that the server fills its batches."""
         ahead = max(1, self._parallel // sampling.n)
         with ThreadPoolExecutor(ahead, thread_name_prefix="sapphire-server") as pool:
@@ -71,9 +72,9 @@ class ServerEngine:
                 for case in cases:
                     waiting.append(pool.submit(self._complete, case, sampling, cancel))
                     if len(waiting) >= 2 * ahead:
-                        yield waiting.popleft().result()
+                        yield _result(waiting.popleft())
                 while waiting:
-                    yield waiting.popleft().result()
+                    yield _result(waiting.popleft())
             finally:
                 for future in waiting:
                     future.cancel()
@@ -119,6 +120,8 @@ class ServerEngine:
                     if choice.delta.content:
                         said[choice.index] += choice.delta.content
                         yield said[0]
+                    if len(attempts) == 1 and attempts[0].is_spoilt_by(said[0]):
+                        break  # what follows would be thrown away
         except EngineError:
             raise
         except Exception as error:
@@ -194,15 +197,15 @@ class ServerEngine:
             return EngineError(f"{where} did not finish in time; allow more time or less reasoning.")
         if isinstance(error, openai.APIStatusError):
             if error.status_code in (401, 403):
-                return EngineError(f"{where} refuses the key (status {error.status_code}); check the key's variable.")
+                return EngineLost(f"{where} refuses the key (status {error.status_code}); check the key's variable.")
             if error.status_code == 404:
-                return EngineError(f"{where} knows no model {self._model!r}; check the model's name.")
+                return EngineLost(f"{where} knows no model {self._model!r}; check the model's name.")
             if error.status_code in (400, 413, 422):
                 return EngineError(
                     f"{where} refuses this request (status {error.status_code}): the note may be longer than the model's context."
                 )
             return EngineError(f"{where} fails (status {error.status_code}); look at its log.")
-        return EngineError(f"{where} broke off ({type(error).__name__}); see that it runs, then try again.")
+        return EngineLost(f"{where} broke off ({type(error).__name__}); see that it runs, then try again.")
 
 
 class _Watch:
@@ -227,6 +230,15 @@ class _Watch:
             raise EngineError(
                 f"The model did not finish within {self._timeout:g} seconds; allow more time or less reasoning."
             )
+
+
+def _result(future: Future) -> list[Completion] | EngineError:
+    try:
+        return future.result()
+    except (Cancelled, EngineLost):
+        raise
+    except EngineError as error:
+        return error
 
 
 def _is(kind: str, answer: dict[str, Any]) -> bool:

@@ -64,6 +64,14 @@ class Attempt:
         else:
             self.wants = None
 
+    def is_spoilt_by(self, written: str) -> bool:
+        """Whether this, written behind `text`, has left the form, so that nothing more of it can stand."""
+        if self.wants != "reasoning" or not self.sampling.constrained:
+            return False
+        text = self.text + written
+        stands, over = boundary(text)
+        return over and not text[:stands].endswith(ANSWER_OPEN)
+
     def completion(self, seconds: float) -> Completion:
         return Completion(self.text, tuple(self.forced), self.head, self.count, seconds, self.confidence)
 
