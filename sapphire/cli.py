@@ -9,7 +9,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from sapphire.cli_database import add_export, add_import, add_import_predictions, add_predict
+from sapphire.cli_database import add_export, add_import, add_import_predictions
+from sapphire.cli_predict import add_predict
 
 
 class Parser(argparse.ArgumentParser):

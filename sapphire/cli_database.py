@@ -1,4 +1,4 @@
-"""`sapphire import`, `predict` and `export`: the app's services with a progress bar instead of a page.
+"""`sapphire import`, `import-predictions` and `export`: the app's services with a progress bar instead of a page.
 
 While an app holds the database these commands work through it; otherwise they open the file themselves.
 """
@@ -33,114 +33,14 @@ def run_import(args: argparse.Namespace) -> int:
 
     columns = dict(pair.split("=", 1) for pair in args.column if "=" in pair)
     if len(columns) < len(args.column):
-        return _fail("--column takes FIELD=NAME, for example text=NOTE_BODY.")
-    with _store() as store, _bar(None, "notes") as bar:
-        report = import_files(store, args.files, _author(), columns or None, lambda done: bar.update(done - bar.n))
+        return fail("--column takes FIELD=NAME, for example text=NOTE_BODY.")
+    with open_database() as store, progress_bar(None, "notes") as bar:
+        report = import_files(store, args.files, author(), columns or None, lambda done: bar.update(done - bar.n))
     for problem in report.problems:
         # What is wrong with a file as a whole names it already.
         print(problem if problem.row is not None else problem.message, file=sys.stderr)
     print(f"{report.notes:,} notes imported, {report.already:,} were there already, {len(report.problems):,} problems")
     return 2 if report.unreadable else 0
-
-
-def add_predict(commands) -> None:
-    parser = commands.add_parser(
-        "predict",
-        help="let a model name the DRG of notes",
-        description="Answer the pending notes of the database, or those of a file with --notes and --out, which needs no database. "
-        "Stopped at any moment, the same command goes on where it was.",
-    )
-    parser.add_argument("--notes", metavar="FILE", type=Path, help="read notes from this file instead of the database")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="with --notes: where the rows go, .jsonl or .parquet")
-    parser.add_argument(
-        "--model", metavar="M", help="installed model, folder, GGUF file or hub name (default: the embedded one)"
-    )
-    parser.add_argument("--samples", metavar="N", type=int, default=1, help="answers a note; the commonest DRG stands")
-    parser.add_argument("--temperature", type=float, help="default 0, or 0.6 with several samples")
-    parser.add_argument(
-        "--all", action="store_true", help="answer every note of the database, not only those without an answer"
-    )
-    parser.set_defaults(run=run_predict)
-
-
-def run_predict(args: argparse.Namespace) -> int:
-    if (args.notes is None) != (args.out is None):
-        return _fail("--notes and --out go together.")
-    if args.samples < 1:
-        return _fail("--samples must be 1 or more.")
-    return _predict_database(args) if args.notes is None else _predict_file(args)
-
-
-def _sampling(args: argparse.Namespace):
-    from sapphire.engines import Sampling
-
-    usual = 0.0 if args.samples == 1 else 0.6
-    return Sampling(n=args.samples, temperature=usual if args.temperature is None else args.temperature, top_p=0.95)
-
-
-def _location(model: str | None) -> str:
-    """An installed model's folder by its name; anything else is for `load` to find."""
-    from sapphire.models import default_model, installed
-
-    if model is None:
-        return default_model().location
-    return next((card.location for card in installed() if card.name == model), model)
-
-
-def _predict_file(args: argparse.Namespace) -> int:
-    from sapphire.engines import EngineError, load
-    from sapphire.notes import NotesError, Problem
-    from sapphire.prediction_files import OutputError
-    from sapphire.scoring import Scored, predict_file
-
-    with _bar(None, "notes") as bar:
-
-        def tell(event: Scored | Problem) -> None:
-            if isinstance(event, Problem):
-                bar.write(str(event), file=sys.stderr)
-            else:
-                bar.update()
-
-        try:
-            engine = load(_location(args.model))
-            summary = predict_file(args.notes, args.out, engine, _sampling(args), progress=tell)
-        except (EngineError, NotesError, OutputError, OSError) as error:
-            return _fail(str(error))
-    taken = f", {summary.resumed:,} of them from before" if summary.resumed else ""
-    print(
-        f"{summary.rows:,} notes in {args.out}{taken}; {summary.failed:,} without an answer, {summary.problems:,} problems"
-    )
-    return 0
-
-
-def _predict_database(args: argparse.Namespace) -> int:
-    import time
-
-    from sapphire.engines import EngineError
-    from sapphire.engines.model_folder import find
-    from sapphire.running import Runner
-    from sapphire.store.worklist import Filters, Worklist
-
-    with _store() as store:
-        notes = Worklist(store).note_ids(Filters() if args.all else Filters(states=("new", "failed")))
-        if not notes:
-            print("No note is waiting for an answer.")
-            return 0
-        runner = Runner(store)
-        try:
-            card = find(_location(args.model)).card
-            run = runner.start(notes, card.name, card.location, _sampling(args), _author())
-        except EngineError as error:
-            return _fail(str(error))
-        try:
-            with _bar(len(notes), "notes") as bar:
-                while run.active:
-                    time.sleep(0.2)
-                    bar.update(run.done - bar.n)
-        finally:
-            runner.close()
-    print(f"{run.done:,} of {run.total:,} notes answered, {run.failed:,} failed. {run.message}".rstrip())
-    return 0 if run.state == "finished" else 1
 
 
 def add_import_predictions(commands) -> None:
@@ -159,13 +59,11 @@ def add_import_predictions(commands) -> None:
 def run_import_predictions(args: argparse.Namespace) -> int:
     from sapphire.taking_in import TakingInError, take_in
 
-    with _store() as store, _bar(None, "rows") as bar:
+    with open_database() as store, progress_bar(None, "rows") as bar:
         try:
-            report = take_in(
-                store, args.file, _author(), args.model, args.prompt, lambda done: bar.update(done - bar.n)
-            )
+            report = take_in(store, args.file, author(), args.model, args.prompt, lambda done: bar.update(done - bar.n))
         except TakingInError as error:
-            return _fail(str(error))
+            return fail(str(error))
     for problem in report.problems:
         print(problem, file=sys.stderr)
     print(
@@ -203,13 +101,13 @@ def run_export(args: argparse.Namespace) -> int:
 
     decisions = tuple(args.decision or ("accept", "change"))
     if unknown := set(decisions) - DECISIONS.keys():
-        return _fail(f"{', '.join(sorted(unknown))} is no decision; those are {', '.join(DECISIONS)}.")
+        return fail(f"{', '.join(sorted(unknown))} is no decision; those are {', '.join(DECISIONS)}.")
     filters = RoundFilters(decisions, tuple(args.reviewer), (), args.min_helpfulness, args.min_accuracy, args.with_text)
-    with _store() as store:
+    with open_database() as store:
         try:
-            record = write_round(store, filters, _author(), (args.out or exports_dir()).absolute())
+            record = write_round(store, filters, author(), (args.out or exports_dir()).absolute())
         except (ValueError, OSError) as error:
-            return _fail(str(error))
+            return fail(str(error))
     print(f"Round {record['round']} in {record['path']}")
     for name, count in record["counts"].items():
         print(f"  {count:8,} {name}")
@@ -219,7 +117,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _store():
+def open_database():
     from sapphire.paths import database
     from sapphire.store import StoreError, open_store
 
@@ -231,19 +129,19 @@ def _store():
         finally:
             store.close()
     except StoreError as error:
-        sys.exit(_fail(str(error)))
+        sys.exit(fail(str(error)))
 
 
-def _bar(total: int | None, unit: str):
+def progress_bar(total: int | None, unit: str):
     from tqdm import tqdm
 
     return tqdm(total=total, unit=f" {unit}", file=sys.stderr, leave=False, disable=None, smoothing=0.1)
 
 
-def _author() -> str:
+def author() -> str:
     return f"{getpass.getuser()} (command line)"
 
 
-def _fail(message: str) -> int:
+def fail(message: str) -> int:
     print(f"sapphire: {message}", file=sys.stderr)
     return 2

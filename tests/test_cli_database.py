@@ -4,12 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 
+from sapphire.cli_database import author
+from sapphire.engines import Sampling
 from sapphire.profiles import Profile
 from sapphire.reviewing import Form, open_case, save_review
 from sapphire.store import open_store
+from tests.stays import stored_prediction
 
 NOTES = [
     {"note_id": f"n{i}", "text": f"Hospital Course: Pneumonia number {i}, treated, home.", "drg": "195"}
@@ -119,3 +123,23 @@ def test_every_command_explains_itself(sapphire, command):
     done = sapphire(command, "--help")
     assert done.returncode == 0
     assert command in done.stdout
+
+
+def test_predict_all_takes_up_the_run_that_a_killed_one_left(sapphire, notes, tmp_path, smollm2):
+    """Its first note is answered and the third came later: only the two others are asked about, each once."""
+    sapphire("import", notes)
+    location = str(tmp_path / "models" / smollm2.name)
+    settings = asdict(Sampling(top_p=0.95)) | {"location": location}
+    store = open_store(tmp_path / "sapphire.duckdb")
+    left = {"run_id": "left", "kind": "started", "model": smollm2.name, "author": author(), "note_ids": ["n0", "n1"]}
+    store.append("run_event", [left | {"sampling": settings}])
+    store.append("prediction", [stored_prediction("n0", run_id="left", model=smollm2.name)])
+    store.close()
+    done = sapphire("predict", "--all")
+    assert (done.returncode, done.stdout) == (0, "2 of 2 notes answered, 0 failed.\n"), done.stderr
+    store = open_store(tmp_path / "sapphire.duckdb")
+    rows = store.read("SELECT note_id, run_id = 'left' AS before FROM prediction ORDER BY note_id")
+    assert rows == [{"note_id": f"n{i}", "before": i < 2} for i in range(3)]
+    kinds = store.read("SELECT kind FROM run_event WHERE run_id = 'left' ORDER BY seq")
+    assert [row["kind"] for row in kinds] == ["started", "resumed", "finished"]
+    store.close()
