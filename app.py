@@ -61,7 +61,13 @@ def main() -> None:
                     help="What readers think of the models' answers, and whether they agree.",
                 ),
             ],
-            "Train": [
+            "Models": [
+                st.Page(
+                    "pages/models.py",
+                    title="Models",
+                    icon=":material/memory:",
+                    help="Which models there are, whether they answer, and how right they were; add, serve and withdraw them.",
+                ),
                 st.Page(
                     "pages/training.py",
                     title="Training",

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 
 from sapphire.evaluating import Evaluation
+from sapphire.hosting import Hosting
 from sapphire.paths import database, runs_dir
 from sapphire.reader_study import ReaderStudy
 from sapphire.running import Runner
@@ -23,10 +24,12 @@ class Workbench:
     study: ReaderStudy
     training: TrainingRuns
     runner: Runner
+    hosting: Hosting
 
     def close(self) -> None:
         atexit.unregister(self.close)
         self.runner.close()
+        self.hosting.close()
         self.store.close()
 
 
@@ -40,6 +43,9 @@ def open_workbench(serve: bool = True) -> Workbench:
     store = open_store(database(), os.environ.get("SAPPHIRE_DB_TOKEN"))
     if serve:
         store.serve()
+    hosting = Hosting(store)
+    runner = Runner(store, hosting.open)
+    hosting.changed = runner.renew
     bench = Workbench(
         store,
         Worklist(store),
@@ -47,7 +53,8 @@ def open_workbench(serve: bool = True) -> Workbench:
         Evaluation(store),
         ReaderStudy(store),
         TrainingRuns(store, runs_dir()),
-        Runner(store),
+        runner,
+        hosting,
     )
     atexit.register(bench.close)
     return bench

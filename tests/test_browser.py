@@ -211,6 +211,20 @@ def test_a_run_over_the_rest_shows_its_progress_and_the_round_is_exported(server
     assert json.loads(labels)["drg"] == "291"
 
 
+def test_a_server_that_is_not_there_is_added_checked_and_withdrawn(page):
+    page.get_by_role("link", name="Models").click()
+    page.get_by_role("button", name="Add a model").click()
+    page.get_by_text("Behind a server").click()
+    page.get_by_role("textbox", name="Address").fill("http://127.0.0.1:9/v1")
+    page.get_by_role("textbox", name="Name", exact=True).fill("nobody")
+    page.get_by_role("textbox", name="Name", exact=True).press("Tab")
+    page.get_by_role("button", name="Add and check").click()
+    expect(page.get_by_text("The server 127.0.0.1 does not answer")).to_be_visible()
+    expect(page.get_by_text("Not usable before its check passes")).to_be_visible()
+    page.locator(".st-key-model_nobody").get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_text("1 withdrawn")).to_be_visible()
+
+
 def test_a_command_works_beside_the_running_app(server, tmp_path):
     path = tmp_path / "late.txt"
     path.write_text("Hospital Course: Cellulitis of the left leg, treated with cefazolin, discharged home.")
