@@ -7,7 +7,6 @@ from streamlit.testing.v1 import AppTest
 
 from pages.parts.session import open_bench
 from sapphire import registry
-from sapphire.profiles import Profile
 from tests.stays import stored_note, stored_prediction
 from tests.test_pages import app, button, fill, home, stored, words  # noqa: F401  (home is a fixture)
 
@@ -48,10 +47,10 @@ def test_withdrawing_and_restoring(home, smollm2):  # noqa: F811
 
 def form(role: str) -> None:
     """The dialog's content by itself: the driver draws the whole page anew after each input, which closes a dialog."""
-    from pages.parts.model_form import _server
-    from pages.parts.session import open_bench
+    from pages.parts import model_form, session
+    from sapphire import profiles
 
-    _server(open_bench(), Profile("Ana", role))
+    model_form._server(session.open_bench(), profiles.Profile("Ana", role))
 
 
 def filled(role: str, url: str, name: str) -> AppTest:

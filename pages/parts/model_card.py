@@ -86,7 +86,7 @@ def _scores(bench: Workbench, entry: Entry) -> None:
         return
     choice = Choice((run["run_id"],), CaseFilter("either"), 1)
     (scored,) = bench.evaluation.scored(choice)
-    answered = f"{run['notes']:,} {'note' if run['notes'] == 1 else 'notes'} answered on {run['recorded_at']:%d %b %Y}"
+    answered = f"{run['notes']:,} {'note' if run['notes'] == 1 else 'notes'} answered on {run['began']:%d %b %Y}"
     if scored.notes:
         rows = [row for row in measuring.measures(bench.evaluation, choice) if row["measure"] == "Pass@1"]
         for column, row in zip(st.columns(len(rows)), rows, strict=True):
