@@ -117,7 +117,7 @@ def wait(run, seconds: float = 120) -> None:
 
 def test_a_run_gives_it_many_notes_and_stores_each_once_after_the_server_died_and_came_back(store, smollm2):
     """Half of the notes, a killed server, a message; then the run is taken up where it was."""
-    ids = [f"n{i}" for i in range(12)]
+    ids = [f"n{i}" for i in range(8)]
     store.append("note", [stored_note(note, NOTES[i % 2] + " Stable." * i) for i, note in enumerate(ids)])
     weights, reader = next(smollm2.glob("*.gguf")), Profile("Ana", "coder")
     with llama_server(weights) as (url, process):
@@ -130,7 +130,7 @@ def test_a_run_gives_it_many_notes_and_stores_each_once_after_the_server_died_an
         wait(run)
     assert run.state == "failed" and "broke off" in run.message
     done = store.read("SELECT note_id FROM prediction ORDER BY seq")
-    assert 0 < len(done) < 12 and done[0]["note_id"] == "n10"  # the longest first
+    assert 0 < len(done) < 8 and done[0]["note_id"] == "n6"  # the longest first
     with llama_server(weights) as (url, _):
         folder = store.read("SELECT location FROM current_model")[0]["location"]
         there = Path(folder, "model.json")  # it came back on another port

@@ -7,7 +7,7 @@ from sapphire import registry
 from sapphire.engines import ModelCard
 
 MISSING = (
-    "No model can be used here. Run `make setup`, or `.venv/bin/python -m sapphire.models`, which fetches the embedded one, or add one on the "
+    "No model is installed here. Run `make setup`, or `.venv/bin/python -m sapphire.models`, which fetches the embedded one, or add one on the "
     "Models page; reviewing goes on with the predictions that are stored."
 )
 
