@@ -275,7 +275,7 @@ def test_without_a_model_the_pages_say_how_to_get_one_and_reviewing_goes_on(home
         model.unlink()
     one_case(home)
     st.cache_data.clear()
-    assert "No model can be used here." in words(app())
+    assert "No model is installed here." in words(app())
     at = review(home)
     button(at, "Right").click().run()
     button(at, "Save and next").click().run()
