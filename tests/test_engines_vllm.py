@@ -80,6 +80,8 @@ def test_in_process_many_notes_come_back_in_order_and_greedy_samples_are_drawn_t
     cases = [NOTES[i % 2] + " Stable." * (i % 5) for i in range(70)]
     one_by_one = {case: next(engine.score([case], FREE))[0].text[:40] for case in set(cases)}
     assert [answer[0].text[:40] for answer in engine.score(cases, FREE)] == [one_by_one[case] for case in cases]
+    warm = Sampling(n=2, temperature=1.0, top_p=0.95, max_thinking=24, seed=1, constrained=False)
+    assert [len(answer) for answer in engine.score(cases, warm)] == [2] * 70
     twice = next(engine.score(NOTES[:1], Sampling(n=2, max_thinking=24, constrained=False)))
     assert twice[0].text[:60] == twice[1].text[:60] == greedy[0][:60]
 

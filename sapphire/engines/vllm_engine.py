@@ -59,6 +59,8 @@ class VllmEngine:
                 # On a CPU, compiling takes longer than it saves, and half precision is slow.
                 enforce_eager=not torch.cuda.is_available(),
                 dtype="auto" if torch.cuda.is_available() else "float32",
+                # A prompt cut in two and a sample with a seed of its own together stop vLLM 0.31 on a CPU.
+                enable_chunked_prefill=torch.cuda.is_available(),
                 disable_log_stats=True,
             )
         except Exception as error:  # of many kinds, and with long words
