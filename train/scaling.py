@@ -12,7 +12,6 @@ on where it was stopped; the figure is drawn anew after each point.
 import hashlib
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -27,7 +26,7 @@ from train.recipe import Loader, Recipe, RecipeError, merge, read_recipe
 from train.rows import read
 from train.run import PRIVATE, Run, TrainingError, write_whole
 from train.scaling_figure import draw
-from train.stages import Execute, in_processes, write_recipe
+from train.stages import Execute, in_processes, parted, write_recipe
 
 STUDIES = Path(__file__).parent / "studies"
 ROOT = Path("runs")
@@ -261,12 +260,7 @@ def _write_subsets(path: Path, columns: dict[str, set[str]]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    launch: list[str] = []
-    if "--launch" in arguments:
-        at = arguments.index("--launch")
-        launch = shlex.split(arguments[at + 1]) if at + 1 < len(arguments) else []
-        del arguments[at : at + 2]
+    arguments, launch = parted(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(
             'python -m train.scaling STUDY [key=value ...] [--launch "accelerate launch --config_file FILE"]   see docs/evaluation.md'

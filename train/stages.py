@@ -172,13 +172,18 @@ def in_processes(launch: Sequence[str]) -> Execute:
     return execute
 
 
+def parted(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A command line without its `--launch COMMAND`, and that command's words."""
+    arguments = list(argv)
+    if "--launch" not in arguments:
+        return arguments, []
+    at = arguments.index("--launch")
+    launch = shlex.split(arguments[at + 1]) if at + 1 < len(arguments) else []
+    return arguments[:at] + arguments[at + 2 :], launch
+
+
 def main(argv: list[str] | None = None) -> int:
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    launch: list[str] = []
-    if "--launch" in arguments:
-        at = arguments.index("--launch")
-        launch = shlex.split(arguments[at + 1]) if at + 1 < len(arguments) else []
-        del arguments[at : at + 2]
+    arguments, launch = parted(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(
             'python -m train.stages RECIPE [key=value ...] [--launch "accelerate launch --config_file FILE"]   see docs/training.md'
