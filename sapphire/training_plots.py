@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sapphire.plot_parts import GRID, PALETTE, layout, new_figure, plain_name
+from sapphire.plot_parts import GRID, PALETTE, layout, new_figure, percent_axis, plain_name
+from sapphire.training_runs import Curve
 
 
 @dataclass(frozen=True)
@@ -50,97 +51,96 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
 TIMES = {"seconds/generation": "generation", "seconds/reward": "reward", "seconds/training": "training"}
 TIME_COLOURS = ("#6f9fd8", "#e0a15c", "#9a86c9")
 DIFFICULTY_COLOURS = {"easy": "#17a589", "medium": "#a9b2c0", "hard": "#d9702e"}
+PANEL, GAP = 190, 62  # pixels: height of a panel, and between rows of them
+FEW = 40  # points up to which each is marked
 AXES = {"step": "optimizer step", "hours": "hours of training"}
 
 
 def curves(
-    panels: Sequence[Panel],
-    runs: Mapping[str, Mapping[str, list[dict]]],
-    names: Mapping[str, str],
-    axis: str,
-    smooth: bool,
+    panels: Sequence[Panel], runs: Mapping[str, Mapping[str, Curve]], names: Mapping[str, str], axis: str, smooth: bool
 ):
     """Two panels a row, zoomed together, a line a run.
 
     Args:
-        runs: run → metric → rows of `TrainingLog.curves`; a run without a metric is not in its panel.
+        runs: run → metric → its curve; a run without a metric is not in its panel.
         axis: "step" or "hours".
-        smooth: draw `mean`, with `reading` faint behind it.
+        smooth: draw the moving average, with what was measured faint behind it.
     """
-    from plotly.subplots import make_subplots
-
-    columns = min(2, len(panels))
-    lines = -(-len(panels) // columns)
-    high = 190 * lines + 60 * (lines - 1)
     titles = [f"{panel.title}{f' ({panel.unit})' if panel.unit not in ('', '%') else ''}" for panel in panels]
-    figure = make_subplots(
-        lines, columns, subplot_titles=titles, horizontal_spacing=0.085, vertical_spacing=60 / high if lines > 1 else 0,
-    )  # fmt: skip
-    figure.update_layout(
-        layout("", high) | {"uirevision": axis, "hovermode": "x unified", "hoverlabel": {"namelength": -1}}
-    )
-    figure.update_layout(title=None, margin={"l": 10, "r": 16, "t": 30, "b": 96}, height=high + 126)
-    figure.update_annotations(font_size=13)
-    shown: set[str] = set()
+    figure = _grid(titles, min(2, len(panels)), axis, horizontal_spacing=0.085)
+    figure.update_xaxes(matches="x", hoverformat=",d" if axis == "step" else ".2f")
+    named: set[str] = set()
+    traces = []
     for at, panel in enumerate(panels):
-        place = {"row": at // columns + 1, "col": at % columns + 1}
-        scale = 100 if panel.unit == "%" else 1
+        percent = panel.unit == "%"
         for number, (run, name) in enumerate(names.items()):
-            rows = runs[run].get(panel.metric)
-            if not rows:
+            if not (curve := runs[run].get(panel.metric)):
                 continue
-            x = [_short(row[axis]) for row in rows]
-            colour = PALETTE[number % len(PALETTE)]
+            line = {"x": getattr(curve, axis), "legendgroup": run} | _axes(at)
+            colour, scale = PALETTE[number % len(PALETTE)], 100 if percent else 1
             if smooth:
-                figure.add_scatter(
-                    x=x, y=[_short(scale * row["reading"]) for row in rows], mode="lines", legendgroup=run, showlegend=False, hoverinfo="skip",
-                    line={"color": colour, "width": 1}, opacity=0.28, **place,
+                traces.append(
+                    line | {"y": scale * curve.reading, "mode": "lines", "showlegend": False, "hoverinfo": "skip", "line": {"color": colour, "width": 1}, "opacity": 0.28}
                 )  # fmt: skip
-            figure.add_scatter(
-                x=x, y=[_short(scale * row["mean" if smooth else "reading"]) for row in rows], mode="lines+markers" if len(rows) <= 40 else "lines",
-                name=plain_name(name), legendgroup=run, showlegend=run not in shown, line={"color": colour, "width": 2}, marker={"size": 4},
-                hovertemplate="%{y:.4g}%" if scale == 100 else "%{y:.4g}", **place,
+            traces.append(
+                line | {
+                    "y": scale * (curve.mean if smooth else curve.reading), "mode": "lines+markers" if len(curve.step) <= FEW else "lines",
+                    "name": plain_name(name), "showlegend": run not in named, "line": {"color": colour, "width": 2}, "marker": {"size": 4},
+                    "hovertemplate": "%{y:.4g}%" if percent else "%{y:.4g}",
+                }
             )  # fmt: skip
-            shown.add(run)
-        figure.update_yaxes(
-            ticksuffix="%" if scale == 100 else "", gridcolor=GRID, zeroline=False, automargin=True, nticks=5, **place
-        )
-    figure.update_xaxes(gridcolor=GRID, zeroline=False, matches="x", hoverformat=",d" if axis == "step" else ".2f")
-    for column in range(1, columns + 1):
-        last = max(at for at in range(len(panels)) if at % columns == column - 1) // columns + 1
-        figure.update_xaxes(title={"text": AXES[axis], "standoff": 6}, row=last, col=column)
+            named.add(run)
+        figure.layout[f"yaxis{at + 1 if at else ''}"].update(ticksuffix="%" if percent else "", nticks=5)
+    figure.add_traces(traces)
     return figure
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.5g}") if isinstance(value, float) else value
+def _axes(at: int) -> dict:
+    """The axes of a panel by its place, as `make_subplots` counts them."""
+    number = at + 1 if at else ""
+    return {"type": "scatter", "xaxis": f"x{number}", "yaxis": f"y{number}"}
 
 
-def times(runs: Mapping[str, Mapping[str, list[dict]]], names: Mapping[str, str]):
-    """Seconds of a step, stacked by what they went into: one panel a run, three a row."""
+def _grid(titles: Sequence[str], columns: int, axis: str, **more: object):
+    """Empty panels in rows, titles above each on the left, one legend below all."""
     from plotly.subplots import make_subplots
 
-    columns = min(3, len(names))
-    lines = -(-len(names) // columns)
-    high = 190 * lines + 60 * (lines - 1)
+    lines = -(-len(titles) // columns)
+    high = PANEL * lines + GAP * (lines - 1)
     figure = make_subplots(
-        lines, columns, subplot_titles=[plain_name(name) for name in names.values()], shared_yaxes=True, horizontal_spacing=0.04,
-        vertical_spacing=60 / high if lines > 1 else 0,
+        lines, columns, subplot_titles=titles, vertical_spacing=GAP / high if lines > 1 else 0, **more
+    )
+    figure.update_layout(
+        layout("", high)
+        | {"title": None, "margin": {"l": 10, "r": 16, "t": 28, "b": 84}, "height": high + 112, "uirevision": axis, "hovermode": "x unified"}
     )  # fmt: skip
-    figure.update_layout(layout("", high) | {"uirevision": "times", "hovermode": "x unified"})
-    figure.update_layout(title=None, margin={"l": 10, "r": 16, "t": 30, "b": 96}, height=high + 126)
-    figure.update_annotations(font_size=13)
+    for at, title in enumerate(figure.layout.annotations):
+        title.update(font_size=13, xanchor="left", x=figure.layout[f"xaxis{at + 1 if at else ''}"].domain[0])
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True)
+    figure.update_xaxes(gridcolor=GRID, zeroline=False)
+    for at in range(max(len(titles) - columns, 0), len(titles)):
+        figure.layout[f"xaxis{at + 1 if at else ''}"].title = {"text": AXES[axis], "standoff": 6}
+    return figure
+
+
+def times(runs: Mapping[str, Mapping[str, Curve]], names: Mapping[str, str]):
+    """Seconds of a step, stacked by what they went into: one panel a run, three a row."""
+    figure = _grid(
+        [plain_name(name) for name in names.values()], min(3, len(names)), "step", shared_yaxes=True, horizontal_spacing=0.04
+    )  # fmt: skip
+    traces = []
     for at, run in enumerate(names):
-        place = {"row": at // columns + 1, "col": at % columns + 1}
         for (metric, name), colour in zip(TIMES.items(), TIME_COLOURS, strict=True):
-            rows = runs[run].get(metric, [])
-            figure.add_scatter(
-                x=[row["step"] for row in rows], y=[_short(row["mean"]) for row in rows], mode="lines", stackgroup="time", name=name, legendgroup=name,
-                showlegend=at == 0, line={"width": 0.5, "color": colour}, fillcolor=colour, hovertemplate="%{y:.3g} s", **place,
-            )  # fmt: skip
-    figure.update_yaxes(gridcolor=GRID, zeroline=False, rangemode="tozero")
+            if curve := runs[run].get(metric):
+                traces.append(
+                    _axes(at) | {
+                        "x": curve.step, "y": curve.mean, "mode": "lines", "stackgroup": f"time {at}", "name": name, "legendgroup": name, "showlegend": at == 0,
+                        "line": {"width": 0.5, "color": colour}, "fillcolor": colour, "hovertemplate": "%{y:.3g} s",
+                    }
+                )  # fmt: skip
+    figure.add_traces(traces)
+    figure.update_yaxes(rangemode="tozero")
     figure.update_yaxes(title="seconds a step", col=1)
-    figure.update_xaxes(gridcolor=GRID, zeroline=False, title={"text": AXES["step"], "standoff": 6}, hoverformat=",d")
     return figure
 
 
@@ -152,15 +152,13 @@ def difficulty(rows: Sequence[dict], name: str):
     x = [row["step"] for row in rows]
     for level, colour in DIFFICULTY_COLOURS.items():
         figure.add_scatter(
-            x=x, y=[_short(100 * row[level] / row["groups"]) for row in rows], mode="lines", stackgroup="difficulty", name=level,
+            x=x, y=[100 * row[level] / row["groups"] for row in rows], mode="lines", stackgroup="difficulty", name=level,
             line={"width": 0.5, "color": colour}, fillcolor=colour, hovertemplate="%{y:.0f}%",
         )  # fmt: skip
     figure.add_scatter(
-        x=x, y=[_short(100 * row["dead"] / row["groups"]) for row in rows], mode="lines", name="dead groups (all rewards equal)",
+        x=x, y=[100 * row["dead"] / row["groups"] for row in rows], mode="lines", name="dead groups (all rewards equal)",
         line={"width": 2, "dash": "dot", "color": "#d0587a"}, hovertemplate="%{y:.0f}%",
     )  # fmt: skip
-    figure.update_yaxes(
-        title="share of the step's groups", ticksuffix="%", range=[0, 100], gridcolor=GRID, zeroline=False
-    )
+    figure.update_yaxes(**percent_axis("share of the step's groups", range=[0, 100]))
     figure.update_xaxes(title={"text": AXES["step"], "standoff": 6}, gridcolor=GRID, zeroline=False, hoverformat=",d")
     return figure

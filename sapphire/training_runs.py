@@ -11,15 +11,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sapphire import rollouts
 from sapphire.run_folders import held, line_before, lines_after, read_record, run_files, run_id, stamp
 from sapphire.store import Store
 from sapphire.store.training import TrainingLog
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow
+
 FILES = 100  # rollout files read at once
 WINDOW = 50  # steps of the paper's moving average
+KEPT_CURVES = 40  # runs and windows
 
 # `interrupted`: the record says running and no process holds the folder. `gone`: it was running when its folder disappeared.
 STATES = ("running", "finished", "failed", "stopped", "interrupted", "gone")
@@ -83,10 +88,15 @@ class TrainingRun:
         return found if found and found.is_dir() else None
 
 
-@dataclass
-class _Curves:
-    done: tuple = ()
-    rows: list[dict] = field(default_factory=list)
+class Curve(NamedTuple):
+    """A metric in few points: the last step of each, hours of training up to it, the mean of its steps, the moving average there, and how
+    many steps it stands for."""
+
+    step: "np.ndarray"
+    hours: "np.ndarray"
+    reading: "np.ndarray"
+    mean: "np.ndarray"
+    steps: "np.ndarray"
 
 
 class TrainingRuns:
@@ -100,7 +110,7 @@ class TrainingRuns:
         self._places: dict[Path, _Place] = {}
         self._runs: list[TrainingRun] = []
         self._end = -1
-        self._curves: dict[tuple, _Curves] = {}
+        self._curves: dict[tuple[str, int], tuple[tuple, dict[str, Curve]]] = {}
 
     def refresh(self, budget: float = 1.0) -> bool:
         """Take in what folders tell and the database does not know yet; whether more is waiting after `budget` seconds.
@@ -123,14 +133,17 @@ class TrainingRuns:
         """Every run ever seen, the newest first."""
         return self._runs
 
-    def curves(self, run: TrainingRun, window: int = 1) -> list[dict]:
-        """A run's metrics in few points each, see `TrainingLog.curves`; `window` steps are averaged, 1: none."""
+    def curves(self, run: TrainingRun, window: int = 1) -> dict[str, Curve]:
+        """A run's metrics by name; `window` steps up to each are averaged in `mean`. Kept until the run moves on."""
+        key, now = (run.run_id, window), (run.done, run.at)
         with self._lock:
-            kept = self._curves.setdefault((run.run_id, window), _Curves())
-            if kept.done != (run.done, run.at):
-                kept.rows = self.log.curves(run.run_id, run.done, window)
-                kept.done = (run.done, run.at)
-            return kept.rows
+            kept = self._curves.pop(key, None)
+            if kept is None or kept[0] != now:
+                kept = (now, _by_metric(self.log.curves(run.run_id, run.done, window)))
+            self._curves[key] = kept
+            while len(self._curves) > KEPT_CURVES:
+                del self._curves[next(iter(self._curves))]
+            return kept[1]
 
     def _find(self) -> None:
         """The folders as they are now: new ones, those whose record changed, and none that is gone."""
@@ -261,6 +274,16 @@ class TrainingRuns:
             run_id=row["run_id"], record=record, state=state, folder=place.folder if place else None, done=done, seconds=row["seconds"] or 0.0, left=left,
             at=datetime.fromtimestamp(row["written_at"], UTC) if row["written_at"] else None, groups=row["groups"],
         )  # fmt: skip
+
+
+def _by_metric(table: "pyarrow.Table") -> dict[str, Curve]:
+    names = table["metric"].to_numpy()
+    starts = [at for at in range(len(names)) if at == 0 or names[at] != names[at - 1]]
+    columns = [table[name].to_numpy() for name in Curve._fields]
+    return {
+        names[start]: Curve(*(column[start:end] for column in columns))
+        for start, end in zip(starts, [*starts[1:], len(names)], strict=True)
+    }
 
 
 def _batches(files: list) -> Iterator[list]:

@@ -35,7 +35,7 @@ def rows(store, table: str) -> int:
 
 
 def steps_of(training: TrainingRuns, metric: str = "loss") -> list[int]:
-    return [row["step"] for row in training.curves(training.runs()[0]) if row["metric"] == metric]
+    return training.curves(training.runs()[0])[metric].step.tolist()
 
 
 def test_without_a_folder_there_are_no_runs(store, root):
@@ -51,7 +51,9 @@ def test_a_run_is_taken_in_once_whoever_looks(store, root):
     (run,) = again.runs()
     assert (run.name, run.kind, run.state, run.done, run.steps, run.groups) == ("one", "grpo", "finished", 6, 6, 18)
     assert 12 < run.seconds < 18
-    assert again.curves(run) == training.curves(run)
+    one, two = again.curves(run), training.curves(run)
+    assert one.keys() == two.keys()
+    assert one["reward"].reading.tolist() == two["reward"].reading.tolist()
 
 
 def test_a_growing_file_is_read_from_where_it_was_left_and_half_a_line_is_left(store, root):
@@ -98,7 +100,7 @@ def test_a_resumed_run_loses_the_steps_that_are_done_again(store, root, restarte
         out.write("".join(done_again[1:]))
     training.refresh()
     assert steps_of(training) == [1, 2, 3, 4, 5, 6, 7]
-    losses = [row["reading"] for row in training.curves(training.runs()[0]) if row["metric"] == "loss"]
+    losses = training.curves(training.runs()[0])["loss"].reading
     assert [loss == 99.0 for loss in losses] == [False] * 4 + [True] * 3
     assert len(training.runs()) == 1
 
@@ -162,16 +164,15 @@ def test_gaps_stay_gaps_and_long_runs_are_drawn_in_few_points(store, root):
     training = refreshed(store, root)
     (run,) = training.runs()
     found = training.curves(run, window=50)
-    metrics = {row["metric"] for row in found}
-    assert "rewards/grounded/mean" not in metrics  # null on every line
-    assert "frac_nan" not in metrics
-    loss = [row for row in found if row["metric"] == "loss"]
-    assert (len(loss), loss[-1]["step"], {row["steps"] for row in loss}) == (334, 1_000, {3, 1})
+    assert "rewards/grounded/mean" not in found  # null on every line
+    assert "frac_nan" not in found
+    loss = found["loss"]
+    assert (len(loss.step), loss.step[-1], set(loss.steps.tolist())) == (334, 1_000, {3, 1})
     read = [each for lines in lines_after(run.folder / "metrics.jsonl", 0) for each in lines]
     values = [each.metrics["loss"] for each in read]
-    assert loss[0]["reading"] == pytest.approx(sum(values[:3]) / 3)
-    assert loss[-1]["mean"] == pytest.approx(sum(values[-50:]) / 50)
-    assert loss[-1]["hours"] == pytest.approx(run.seconds / 3600)
+    assert loss.reading[0] == pytest.approx(sum(values[:3]) / 3)
+    assert loss.mean[-1] == pytest.approx(sum(values[-50:]) / 50)
+    assert loss.hours[-1] == pytest.approx(run.seconds / 3600)
 
 
 def test_the_time_allowed_is_kept_and_the_rest_comes_next_time(store, root):

@@ -1,6 +1,6 @@
 """A plot as every page shows it: readable in light and dark, kept as a picture from its toolbar, its rows as CSV below it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import streamlit as st
 
@@ -13,7 +13,7 @@ _TOOLS = {
 }
 
 
-def plot_view(figure, rows: Sequence[dict], name: str, notes: str = "") -> None:
+def plot_view(figure, rows: Iterable[dict], name: str, notes: str = "") -> None:
     """Draw a figure and below it what to know about it and the rows behind it.
 
     Args:
@@ -25,7 +25,7 @@ def plot_view(figure, rows: Sequence[dict], name: str, notes: str = "") -> None:
     rows_view(rows, name, notes)
 
 
-def rows_view(rows: Sequence[dict], name: str, notes: str = "") -> None:
+def rows_view(rows: Iterable[dict], name: str, notes: str = "") -> None:
     """What to know of a plot or table, and its rows to download."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(notes or " ")

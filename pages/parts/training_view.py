@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -10,7 +10,7 @@ import streamlit as st
 from pages.parts.plain import plain
 from pages.parts.plot_view import plot_view, rows_view
 from sapphire import training_plots as plots
-from sapphire.training_runs import WINDOW, TrainingRun, TrainingRuns
+from sapphire.training_runs import WINDOW, Curve, TrainingRun, TrainingRuns
 
 # What a state is called, its icon in the list, and what it means.
 STATES = {
@@ -179,11 +179,11 @@ def curves_tab(shown: Shown) -> None:
 
 def _draw(shown: Shown, window: int, axis: str) -> None:
     now = {run.run_id: run for run in shown.training.runs()}
-    found = {run.run_id: _by_metric(shown.training.curves(now[run.run_id], window)) for run in shown.runs}
+    found = {run.run_id: shown.training.curves(now[run.run_id], window) for run in shown.runs}
     if not any(found.values()):
         st.info("No step has been made yet.", icon=":material/hourglass_empty:")
         return
-    widest = max((row["steps"] for metrics in found.values() for rows in metrics.values() for row in rows), default=1)
+    widest = max(int(curve.steps.max()) for metrics in found.values() for curve in metrics.values())
     note = f"Each point stands for up to {widest:,} steps. " if widest > 1 else ""
     note += f"Strong: mean of {window} steps up to each; faint: as measured." if window > 1 else ""
     for title, panels in (plots.SECTIONS | {"Everything else": _others(found)}).items():
@@ -197,18 +197,11 @@ def _draw(shown: Shown, window: int, axis: str) -> None:
             key = title.lower().replace(" ", "-")
             plot_view(
                 plots.curves(panels, found, shown.names, axis, window > 1),
-                _rows(shown, found, [panel.metric for panel in panels]),
+                _Rows(shown, found, [panel.metric for panel in panels]),
                 key,
                 note,
             )
     _times(shown, found)
-
-
-def _by_metric(rows: list[dict]) -> dict[str, list[dict]]:
-    found: dict[str, list[dict]] = {}
-    for row in rows:
-        found.setdefault(row["metric"], []).append(row)
-    return found
 
 
 def _others(found: dict[str, dict]) -> list[plots.Panel]:
@@ -220,13 +213,19 @@ def _others(found: dict[str, dict]) -> list[plots.Panel]:
     ]
 
 
-def _rows(shown: Shown, found: dict[str, dict], metrics: Sequence[str]) -> list[dict]:
-    return [
-        {"run": shown.names[run]} | row
-        for run, every in found.items()
-        for metric in metrics
-        for row in every.get(metric, ())
-    ]
+class _Rows:
+    """The points of some metrics as rows, made when they are asked for: few readers take them."""
+
+    def __init__(self, shown: Shown, found: dict[str, dict[str, Curve]], metrics: Sequence[str]):
+        self._shown, self._found, self._metrics = shown, found, metrics
+
+    def __iter__(self) -> Iterator[dict]:
+        for run, curves in self._found.items():
+            for metric in self._metrics:
+                for point in zip(*(column.tolist() for column in curves.get(metric, ())), strict=True):
+                    yield {"run": self._shown.names[run], "metric": metric} | dict(
+                        zip(Curve._fields, point, strict=True)
+                    )
 
 
 def _times(shown: Shown, found: dict[str, dict]) -> None:
@@ -235,7 +234,7 @@ def _times(shown: Shown, found: dict[str, dict]) -> None:
         st.subheader("Where the time goes", anchor=False)
         plot_view(
             plots.times(found, timed),
-            _rows(shown, found, list(plots.TIMES)),
+            _Rows(shown, found, list(plots.TIMES)),
             "times",
             "Generation by the policy, scoring by our rewards, and the update itself.",
         )

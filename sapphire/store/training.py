@@ -4,9 +4,13 @@ Nothing of a note is here; rollouts come as one row a case and step.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from sapphire.store.connections import Row
 from sapphire.store.database import Store
+
+if TYPE_CHECKING:
+    import pyarrow
 
 POINTS = 400  # points a curve is drawn with, however long the run
 
@@ -33,7 +37,8 @@ WITH step AS (
 ), mean AS (
     SELECT *, avg(reading) OVER (PARTITION BY metric ORDER BY step ROWS BETWEEN $window - 1 PRECEDING AND CURRENT ROW) AS mean FROM step
 )
-SELECT metric, max(step) AS step, max(hours) AS hours, avg(reading) AS reading, avg(mean) AS mean, count(reading) AS steps
+SELECT metric, max(step)::INTEGER AS step, max(hours)::FLOAT AS hours, avg(reading)::FLOAT AS reading, avg(mean)::FLOAT AS mean,
+    count(reading)::INTEGER AS steps
 FROM mean WHERE reading IS NOT NULL GROUP BY metric, (step - 1) // $width ORDER BY metric, step
 """
 
@@ -75,10 +80,10 @@ class TrainingLog:
             run=run_id,
         )
 
-    def curves(self, run_id: str, steps: int, window: int) -> list[Row]:
-        """Every metric of a run in at most `POINTS` points: metric, step, hours (of training up to it), reading (mean of the point's
-        steps), mean (over `window` steps up to each), steps (how many the point stands for)."""
-        return self._store.read(_CURVES, run=run_id, width=-(-max(steps, 1) // POINTS), window=window)
+    def curves(self, run_id: str, steps: int, window: int) -> "pyarrow.Table":
+        """Every metric of a run in at most `POINTS` points, by metric and step: metric, step, hours (of training up to it), reading (mean
+        of the point's steps), mean (over `window` steps up to each), steps (how many the point stands for)."""
+        return self._store.read_arrow(_CURVES, run=run_id, width=-(-max(steps, 1) // POINTS), window=window)
 
     def group_steps(self, run_id: str, steps: int) -> list[Row]:
         """Of each step, or bin of steps: step, groups, and how many were dead, easy, medium and hard."""
