@@ -3,7 +3,7 @@
     python -m bench.training_page [--runs 20] [--steps 5000]
 
 Run folders are written as `train` writes them (made-up figures, see tests/run_folders.py), their case groups made inside DuckDB: eight a
-step. Streamlit's test driver draws the whole page with six runs chosen, short and long runs taking turns: first with every curve
+step. Streamlit's test driver draws the whole page with six runs chosen and every section of curves, short and long runs taking turns: first with every curve
 reckoned anew, then again as it is when nothing changed, then after one more step of one run. Prints figures and ratios, judges nothing.
 """
 
@@ -74,6 +74,7 @@ def draw(home: Path, runs: int, steps: int, found: dict[tuple[str, int], list[fl
 
     training = open_bench().training
     at.session_state["training_runs"] = [run.run_id for run in training.runs()[:CHOSEN]]
+    at.session_state["training_sections"] = ["Reward", "Learning", "Signal", "Policy", "Time"]
     training._curves.clear()
     found[KINDS[0], steps].append(timed(at))
     found[KINDS[1], steps].append(timed(at))

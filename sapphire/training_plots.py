@@ -17,6 +17,16 @@ class Panel:
 
 
 SECTIONS: dict[str, tuple[Panel, ...]] = {
+    "Overview": (
+        Panel("reward", "Reward, all terms"),
+        Panel("rewards/right/mean", "Right DRG", "%"),
+        Panel("loss", "Loss"),
+        Panel("mean_token_accuracy", "Token accuracy", "%"),
+        Panel("frac_reward_zero_std", "Dead groups", "%"),
+        Panel("kl", "KL from the reference", "nats a token"),
+        Panel("completions/mean_length", "Completion length", "tokens"),
+        Panel("entropy", "Entropy", "nats a token"),
+    ),
     "Reward": (
         Panel("reward", "Reward, all terms"),
         Panel("rewards/accuracy/mean", "Accuracy"),
@@ -33,7 +43,7 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("grad_norm", "Gradient norm"),
         Panel("learning_rate", "Learning rate"),
     ),
-    "Signal within groups": (
+    "Signal": (
         Panel("reward_spread", "Reward spread within groups", "standard deviation"),
         Panel("frac_reward_zero_std", "Dead groups", "%"),
         Panel("resampled/groups", "Groups sampled again", "%"),
@@ -45,7 +55,10 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("entropy", "Entropy", "nats a token"),
         Panel("completions/mean_length", "Completion length", "tokens"),
         Panel("completions/clipped_ratio", "Cut at the limit", "%"),
+    ),
+    "Time": (
         Panel("seconds/step", "Time of a step", "seconds"),
+        Panel("num_tokens", "Tokens since this process began"),
     ),
 }
 TIMES = {"seconds/generation": "generation", "seconds/reward": "reward", "seconds/training": "training"}

@@ -58,20 +58,26 @@ def test_curves_of_two_runs_and_all_their_metrics(home, runs):  # noqa: F811
     write_run(runs, "one", steps=12)
     write_run(runs, "two", steps=12, kind="sft", started="2026-11-29T01:00:00+00:00")
     at = training(home)
-    assert {each.value for each in at.subheader} == {
-        "Reward",
-        "Learning",
-        "Signal within groups",
-        "Policy",
-        "Where the time goes",
-    }
     at.session_state["training_runs"] = [
         run_id(record("one")),
         run_id(record("two", started="2026-11-29T01:00:00+00:00")),
     ]
+    at.session_state["training_sections"] = [
+        "Overview",
+        "Reward",
+        "Learning",
+        "Signal",
+        "Policy",
+        "Time",
+        "Everything else",
+    ]
     at.run()
     assert not at.exception
-    assert len(at.get("plotly_chart")) == 6  # and what else was logged, folded away
+    assert len(at.get("plotly_chart")) == 8  # a section each, and the time of a step in its parts
+    at.session_state["training_axis"] = "hours"
+    at.slider[0].set_value(10).run()
+    assert not at.exception
+    assert "Strong: mean of 10 steps" in words(at)
 
 
 def test_completions_are_shown_as_text_with_their_terms(home, runs):  # noqa: F811

@@ -21,6 +21,7 @@ STATES = {
     "interrupted": ("Interrupted", "⏸"),
     "gone": ("Folder gone", "∅"),
 }
+OTHERS = "Everything else"
 EVERY = 3  # seconds between looks at a run that goes on
 SHORT = 4 * WINDOW  # steps; the average of a run no longer than this would hide it
 
@@ -155,6 +156,10 @@ def troubles(runs: Sequence[TrainingRun]) -> None:
 
 def curves_tab(shown: Shown) -> None:
     longest = max(run.done for run in shown.runs)
+    names = [*plots.SECTIONS, OTHERS]
+    chosen = st.pills(
+        "Curves", names, selection_mode="multi", default=names[:1], key="training_sections", persist_state="session", label_visibility="collapsed"
+    )  # fmt: skip
     one, two = st.columns([2, 1], vertical_alignment="bottom")
     # The choice is the page's own for short and for long runs: what suits one hides the other.
     key = f"training_window_{'long' if longest > SHORT else 'short'}"
@@ -172,12 +177,12 @@ def curves_tab(shown: Shown) -> None:
     def _curves() -> None:
         if live:
             shown.training.refresh()
-        _draw(shown, window, axis)
+        _draw(shown, chosen, window, axis)
 
     _curves()
 
 
-def _draw(shown: Shown, window: int, axis: str) -> None:
+def _draw(shown: Shown, chosen: Sequence[str], window: int, axis: str) -> None:
     now = {run.run_id: run for run in shown.training.runs()}
     found = {run.run_id: shown.training.curves(now[run.run_id], window) for run in shown.runs}
     if not any(found.values()):
@@ -186,22 +191,19 @@ def _draw(shown: Shown, window: int, axis: str) -> None:
     widest = max(int(curve.steps.max()) for metrics in found.values() for curve in metrics.values())
     note = f"Each point stands for up to {widest:,} steps. " if widest > 1 else ""
     note += f"Strong: mean of {window} steps up to each; faint: as measured." if window > 1 else ""
-    for title, panels in (plots.SECTIONS | {"Everything else": _others(found)}).items():
-        panels = [panel for panel in panels if any(panel.metric in metrics for metrics in found.values())]
+    sections = plots.SECTIONS | {OTHERS: _others(found)}
+    for title in chosen:
+        panels = [panel for panel in sections[title] if any(panel.metric in metrics for metrics in found.values())]
         if not panels:
+            st.info(f"{title}: none of these runs measured any of it.", icon=":material/inbox:")
             continue
-        box = st.expander(title, icon=":material/more_horiz:") if title == "Everything else" else st.container()
-        with box:
-            if title != "Everything else":
-                st.subheader(title, anchor=False)
-            key = title.lower().replace(" ", "-")
-            plot_view(
-                plots.curves(panels, found, shown.names, axis, window > 1),
-                _Rows(shown, found, [panel.metric for panel in panels]),
-                key,
-                note,
-            )
-    _times(shown, found)
+        st.subheader(title, anchor=False)
+        rows = _Rows(shown, found, [panel.metric for panel in panels])
+        plot_view(
+            plots.curves(panels, found, shown.names, axis, window > 1), rows, title.lower().replace(" ", "-"), note
+        )
+        if title == "Time":
+            _times(shown, found)
 
 
 def _others(found: dict[str, dict]) -> list[plots.Panel]:
@@ -231,7 +233,7 @@ class _Rows:
 def _times(shown: Shown, found: dict[str, dict]) -> None:
     timed = {run: name for run, name in shown.names.items() if "seconds/generation" in found[run]}
     if timed:
-        st.subheader("Where the time goes", anchor=False)
+        st.markdown("**Where the time goes**")
         plot_view(
             plots.times(found, timed),
             _Rows(shown, found, list(plots.TIMES)),
