@@ -103,7 +103,9 @@ def curves(
                 }
             )  # fmt: skip
             named.add(run)
-        figure.layout[f"yaxis{at + 1 if at else ''}"].update(ticksuffix="%" if percent else "", nticks=5)
+        # A share that stays 0 would otherwise stand in the middle of an axis from -1%.
+        shape = {"ticksuffix": "%", "rangemode": "nonnegative"} if percent else {}
+        figure.layout[f"yaxis{at + 1 if at else ''}"].update(nticks=5, **shape)
     figure.add_traces(traces)
     return figure
 
