@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sapphire import metrics
-from sapphire.drg.codebook import MDC_TITLES, Drg
+from sapphire.drg.codebook import MDC_TITLES, Drg, codebook
 from sapphire.evaluating import Choice, Evaluation, Scored, drg
 from sapphire.marking import TARGETS
 from sapphire.profiles import SEES_WEIGHTS
@@ -57,8 +57,11 @@ def _rows(evaluation: Evaluation, scored: Scored, by: str, targets: Sequence[str
 
 def _reckoned(evaluation: Evaluation, scored: Scored, by: str, targets: Sequence[str], names: Sequence[str]):
     titles = measure_names(scored.k)
-    # Notes with fewer than k answers count for Pass@1 and for nothing else.
-    for counted, least in ((["pass_1"], 0), (["pass_k", "maj_k"], scored.k)):
+    # Notes with fewer than k answers count for Pass@1 and for nothing else; where there are none, one query does.
+    queries = (
+        ((["pass_1"], 0), (["pass_k", "maj_k"], scored.k)) if scored.few else ((["pass_1", "pass_k", "maj_k"], 0),)
+    )
+    for counted, least in queries:
         columns = [(name, target) for name in names if name in counted for target in targets]
         if not columns:
             continue
@@ -200,4 +203,17 @@ def case_mix(evaluation: Evaluation, scored: Scored, role: str) -> metrics.CaseM
     """Relative weights as predicted against as right; None for a role that is shown no weights, and where none are known."""
     if role not in SEES_WEIGHTS:
         return None
-    return evaluation.once(("case mix", scored.table), lambda: metrics.case_mix(pairs(evaluation, scored)))
+    return evaluation.once(("case mix", scored.table), lambda: _case_mix(evaluation, scored))
+
+
+def _case_mix(evaluation: Evaluation, scored: Scored) -> metrics.CaseMix | None:
+    import pyarrow as pa
+
+    weighed = [
+        (int(each.drg), each.weight) for each in codebook(scored.version).drgs.values() if each.weight is not None
+    ]
+    if not weighed:
+        return None
+    weights = pa.table(dict(zip(("number", "weight"), map(list, zip(*weighed, strict=True)), strict=True)))
+    patients = scores.weight_errors(evaluation.copy.tables, scored.table, weights)
+    return metrics.case_mix(pairs(evaluation, scored), patients) if patients else None

@@ -289,20 +289,29 @@ def table_3(gold: Sequence[Drg], predicted: Mapping[str, Sequence[Drg | None]]) 
     return {model: errors(Counter((gold[i], drgs[i]) for i in hard)) for model, drgs in predicted.items()}
 
 
-def case_mix(pairs: Pairs) -> CaseMix | None:
-    """Relative weight of the stays as predicted against as right (the case-mix index of each); None without any such pair."""
-    weighed = [
-        (gold.weight, predicted.weight, count)
-        for (gold, predicted), count in pairs.items()
-        if predicted is not None and gold.weight is not None and predicted.weight is not None
-    ]
-    if not weighed:
+def weight_error(gold: Drg, predicted: Drg | None) -> float | None:
+    """How much more the predicted DRG weighs than the right one; None without a predicted DRG or without a weight of either."""
+    if predicted is None or predicted.weight is None or gold.weight is None:
         return None
-    gold, predicted, counts = map(np.array, zip(*weighed, strict=True))
-    (error,) = bootstrap_tuples(np.column_stack([predicted - gold, np.ones(len(counts)), counts]))
-    absolute = float(np.average(np.abs(predicted - gold), weights=counts))
-    means = (float(np.average(weights, weights=counts)) for weights in (gold, predicted))
-    return CaseMix(*means, error, absolute, sum(pairs.values()) - int(counts.sum()))
+    return predicted.weight - gold.weight
+
+
+def case_mix(pairs: Pairs, patients: ArrayLike | None = None) -> CaseMix | None:
+    """Relative weight of the stays as predicted against as right (the case-mix index of each); None without any such pair.
+
+    Args:
+        patients: rows as `bootstrap_tuples` takes them, of each patient's sum of `weight_error` over the cases that have one;
+            without them every case is drawn by itself.
+    """
+    errors = {pair: error for pair in pairs if (error := weight_error(*pair)) is not None}
+    if not errors:
+        return None
+    counts = np.array([pairs[pair] for pair in errors])
+    error = np.array(list(errors.values()))
+    (found,) = bootstrap_tuples(np.column_stack([error, np.ones(len(error)), counts]) if patients is None else patients)
+    means = (float(np.average([pair[i].weight for pair in errors], weights=counts)) for i in (0, 1))
+    absolute = float(np.average(np.abs(error), weights=counts))
+    return CaseMix(*means, found, absolute, sum(pairs.values()) - int(counts.sum()))
 
 
 def _confusion(pairs: Pairs, of) -> Counter[tuple[str, str]]:

@@ -271,6 +271,11 @@ def test_weights_are_for_those_who_may_see_them(truth, evaluation):
     notes, answer = truth
     weights = [(BOOK.drgs[notes[n][1]].weight, BOOK.drgs[drgs[0]].weight) for n, drgs in answer["a"].items() if drgs[0]]
     assert (mix.gold, mix.predicted) == pytest.approx(tuple(np.mean(weights, axis=0)))
+    # The interval draws patients, though SQL puts those with nearly the same sum together.
+    patients = [notes[n][0] for n, drgs in answer["a"].items() if drgs[0]]
+    expected = metrics.bootstrap([said - right for right, said in weights], patients)
+    assert mix.error.estimate == pytest.approx(expected.estimate) and mix.error.n == len(patients)
+    assert mix.error[1:3] == pytest.approx(expected[1:3], abs=0.1 * (expected.high - expected.low))
 
 
 def test_a_saved_report_loads_nothing_and_holds_neither_notes_nor_weights_of_a_physician(truth, evaluation):

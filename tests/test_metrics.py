@@ -248,3 +248,6 @@ def test_case_mix_is_the_mean_weight():
     half = 1.96 * (told - right).std() / math.sqrt(len(kept))
     assert found.error.high - found.error.estimate == pytest.approx(half, rel=0.1)
     assert case_mix({(gold[0], None): 4}) is None
+    # Four stays of each patient that are alike vary as one stay would: the interval is twice as wide.
+    doubled = case_mix(Counter(zip(gold, predicted, strict=True)), cluster_tuples(np.repeat(told - right, 4), np.repeat(np.arange(len(told)), 4)))  # fmt: skip
+    assert doubled.error.high - doubled.error.estimate == pytest.approx(half, rel=0.1)

@@ -7,7 +7,16 @@ from math import isnan
 from sapphire import paper
 from sapphire.drg.codebook import MDC_TITLES
 from sapphire.marking import TARGETS
-from sapphire.metrics import Errors, Interval, case_mix, errors, severity_confusion, table_3
+from sapphire.metrics import (
+    Errors,
+    Interval,
+    case_mix,
+    cluster_tuples,
+    errors,
+    severity_confusion,
+    table_3,
+    weight_error,
+)
 from train.measures import Results, groups, means, paired_tests, scores, shared
 
 Cells = Sequence[Sequence[str]]
@@ -108,9 +117,11 @@ def severity_table(results: Results) -> str:
     ]
     rows = [["right severity \\ answered", *(level or "no DRG" for level in levels)]]
     rows += [[right, *(f"{cells[right, said]:,}" for said in levels)] for right in levels if right]
-    mix = case_mix(_pairs(results))
+    cases = zip(results.gold, results.voted, results.patients, strict=True)
+    weighed = [(error, patient) for gold, said, patient in cases if (error := weight_error(gold, said)) is not None]
     told = ""
-    if mix:
+    if weighed:
+        mix = case_mix(_pairs(results), cluster_tuples(*zip(*weighed, strict=True)))
         told = (
             f"\nMean relative weight: {mix.gold:.3f} by the right DRGs, {mix.predicted:.3f} by the answers; difference {plain(mix.error, '+.3f')}, "
             f"mean size {mix.absolute:.3f}; {mix.left_out:,} cases without an answer or a weight left out."

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 KEPT_RUNS = 8  # runs whose answers stay in memory; of 300,000 notes with 8 answers each takes some 20 MB
 
 # One number holds an answer: its DRG (0: none), whether its reward terms are known, whether its format held and a DRG title
-# came first, and the number of its sample.
-DRG_BITS, KNOWN, FORMED, TITLE_FIRST, SAMPLE_BITS = 10, 1 << 10, 1 << 11, 1 << 12, 13
+# came first, whether it stands for its note, whether it is a failure, and the number of its sample.
+DRG_BITS, KNOWN, FORMED, TITLE_FIRST, CHOSEN, FAILED, SAMPLE_BITS = 10, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 15
 
 # Numbers of all rows first; the words only of each run's first row.
 _RUNS = """
@@ -35,10 +35,14 @@ LEFT JOIN (SELECT run_id, arg_min(author, seq) AS author, arg_min(sampling, seq)
 ORDER BY p.seq DESC
 """
 
+# The rows of `current_note`, found by their numbers: the view itself carries every column through its grouping, in three times the time.
 _NOTES = """
 SELECT seq, note_id, coalesce(subject_id, note_id) AS patient, words, trap, coalesce(source, '') AS source, coalesce(split, '') AS split,
     import_id, drg, CASE WHEN drg IS NULL THEN title END AS title, drg_version
-FROM current_note
+FROM note WHERE seq IN (
+    SELECT max(seq) FROM note
+    WHERE import_id NOT IN (SELECT import_id FROM import_event WHERE kind = 'withdrawn') GROUP BY note_id
+)
 """
 _IMPORTS = """
 SELECT import_id, array_to_string(any_value(files), ', ') || strftime(min(recorded_at), ' · %d %b %Y') AS name
@@ -59,9 +63,9 @@ _ANSWERS = f"""
 SELECT note_id,
     list((coalesce(try_cast(drg AS INTEGER), 0) + CASE WHEN format IS NULL THEN 0 ELSE {KNOWN} END
         + CASE WHEN format = 0 THEN {FORMED} ELSE 0 END + CASE WHEN cot_first < 0 THEN {TITLE_FIRST} ELSE 0 END
+        + CASE WHEN chosen THEN {CHOSEN} ELSE 0 END + CASE WHEN error IS NULL THEN 0 ELSE {FAILED} END
         + (sample << {SAMPLE_BITS}))::INTEGER) AS codes,
-    min(try_cast(drg AS SMALLINT)) FILTER (chosen) AS predicted, min(confidence) FILTER (chosen) AS confidence,
-    count(error) = count(*) AS failed
+    min(confidence) FILTER (chosen) AS confidence
 FROM prediction WHERE run_id = $run GROUP BY note_id
 """
 
@@ -94,6 +98,11 @@ class CaseFilter:
 
 # Why an answered note cannot be measured; 0: it can.
 NO_LABEL, OTHER_VERSION, DISAGREE = 1, 2, 3
+_WHY = {
+    "recorded": f"WHEN n.drg_version <> $version THEN {OTHER_VERSION}",
+    "reviewed": f"WHEN r.drgs > 1 THEN {DISAGREE}",
+    "either": f"WHEN r.drgs > 1 THEN {DISAGREE} WHEN r.drgs IS NULL AND n.drg_version <> $version THEN {OTHER_VERSION}",
+}
 
 
 def _table(names: Sequence[str], values: Sequence[tuple]):
@@ -125,7 +134,7 @@ class EvaluationCopy:
                 self._imports = self._store.read(_IMPORTS)
                 self.tables["note"] = _numbered(self._store.read_arrow(_NOTES))
             if self._moved("review", _REVIEWS_END) or notes:
-                self.tables["reviewed"] = self._store.read_arrow(_REVIEWED)
+                self.tables.drop("reviewed")
                 self.labels_revision += 1
 
     def runs(self) -> list[Row]:
@@ -134,8 +143,8 @@ class EvaluationCopy:
         return self._runs
 
     def answers(self, run_id: str) -> tuple[str, int]:
-        """The table that holds a run's answers, a row each note (note_id, codes, predicted, confidence, failed, at: its place), and how
-        many answers it holds. KeyError when there is no such run."""
+        """The table that holds a run's answers, a row each note (note_id, codes, predicted (0: no DRG), confidence, failed, at: its
+        place), and how many answers it holds. KeyError when there is no such run."""
         with self._lock:
             stored = next((run["answers"] for run in self._runs if run["run_id"] == run_id), None)
             if stored is None:
@@ -157,11 +166,13 @@ class EvaluationCopy:
         book, titled = self._name_titles(version)
         places = ", ".join(f"a{i}.at AS at_{i}" for i in range(len(answers)))
         joined = " ".join(f"JOIN {table} a{i} ON a{i}.note_id = n.note_id" for i, table in enumerate(answers))
+        if cases.labels != "recorded":
+            self._read_reviewed()
+            joined += " LEFT JOIN reviewed r ON r.note_id = n.note_id AND r.drg_version = $version"
         return self.tables.arrow(
-            f"""SELECT n.seq, n.patient, n.words, gold.number AS gold, gold.mdc, gold.level, {places}, CASE WHEN gold.number IS NOT NULL THEN 0 WHEN r.drgs > 1 THEN {DISAGREE}
-                WHEN r.drgs IS NULL AND n.drg_version <> $version THEN {OTHER_VERSION} ELSE {NO_LABEL} END AS why
+            f"""SELECT n.seq, n.patient, n.words, gold.number AS gold, gold.mdc, gold.level, {places},
+                CASE WHEN gold.number IS NOT NULL THEN 0 {_WHY[cases.labels]} ELSE {NO_LABEL} END AS why
             FROM note n {joined}
-            LEFT JOIN reviewed r ON r.note_id = n.note_id AND r.drg_version = $version
             LEFT JOIN {titled} t ON t.title = n.title
             LEFT JOIN {book} gold ON gold.drg = {_GOLD[cases.labels]}
             WHERE {where} ORDER BY n.seq""",
@@ -194,6 +205,12 @@ class EvaluationCopy:
         )
         return found[0]["prediction_id"] if found else None
 
+    def _read_reviewed(self) -> None:
+        """Labels from reviews are read when they are first asked for: most evaluations need none."""
+        with self._lock:
+            if "reviewed" not in self.tables:
+                self.tables["reviewed"] = self._store.read_arrow(_REVIEWED)
+
     def _name_titles(self, version: str) -> tuple[str, str]:
         """Tables of one code book, and of the DRG of each recorded title that came without a number."""
         book, name = codebook(version), version.replace(".", "_")
@@ -212,9 +229,20 @@ class EvaluationCopy:
 
 
 def _placed(answers: "pa.Table") -> "pa.Table":
+    """With each note's place, the DRG of the answer that stands for it (0: none), and whether it could not be answered at all."""
+    import numpy as np
     import pyarrow as pa
 
-    return answers.append_column("at", pa.array(range(len(answers)), pa.int32()))
+    lists = answers["codes"].combine_chunks()
+    codes, offsets = lists.values.to_numpy(), lists.offsets.to_numpy()
+    note = np.repeat(np.arange(len(lists), dtype=np.int32), np.diff(offsets))
+    chosen = codes & CHOSEN > 0
+    predicted = np.zeros(len(lists), np.int16)
+    predicted[note[chosen]] = codes[chosen] & (1 << DRG_BITS) - 1
+    failed = np.ones(len(lists), bool)
+    failed[note[codes & FAILED == 0]] = False
+    columns = {"codes": lists, "at": np.arange(len(lists), dtype=np.int32), "predicted": predicted, "failed": failed}
+    return pa.table({name: answers[name] for name in ("note_id", "confidence")} | columns)
 
 
 def _numbered(notes: "pa.Table") -> "pa.Table":

@@ -26,6 +26,9 @@ class MemoryTables:
     def __getitem__(self, name: str) -> "pa.Table":
         return self._tables[name]
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._tables
+
     def __setitem__(self, name: str, table: "pa.Table") -> None:
         self._tables[name] = type(table).from_batches(table.to_batches(BATCH), table.schema)
 

@@ -5,9 +5,13 @@ confidence, answers, and a mean per note for each measure and target: pass_1_drg
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sapphire.store.connections import Row
 from sapphire.store.memory import MemoryTables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # What notes are grouped by: the name of a group, and a number that puts the groups in order.
 BANDS = {
@@ -64,6 +68,25 @@ def pairs(tables: MemoryTables, table: str, wrong_in: Sequence[str] = ()) -> lis
     )
     found = tables.read(f"SELECT s.gold, s.predicted, count(*) AS n FROM {table} s{wrong} GROUP BY s.gold, s.predicted")
     return [(row["gold"], row["predicted"], row["n"]) for row in found]
+
+
+def weight_errors(tables: MemoryTables, table: str, weights: "pa.Table") -> list[tuple[float, int, int]]:
+    """The rows that `metrics.case_mix` takes: a patient's sum of the predicted minus the right weight, the notes in it, and how
+    many patients have these. Patients whose sums agree to 0.01 stand together with their mean: the estimate stays exact, its
+    spread all but so, and there are some hundred rows instead of one a patient.
+
+    Args:
+        weights: number (of a DRG) and weight; notes whose DRG or answer is not among them are left out.
+    """
+    book = tables.keep(weights)
+    found = tables.read(
+        f"""SELECT avg(error) AS error, cases, count(*) AS patients FROM (
+            SELECT sum(p.weight - g.weight) AS error, count(*) AS cases
+            FROM {table} s JOIN {book} g ON g.number = s.gold JOIN {book} p ON p.number = s.predicted GROUP BY patient
+        ) GROUP BY round(error, 2), cases ORDER BY round(error, 2), cases"""
+    )
+    tables.drop(book)
+    return [(row["error"], row["cases"], row["patients"]) for row in found]
 
 
 def confidences(tables: MemoryTables, table: str):
