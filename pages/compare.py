@@ -1,5 +1,6 @@
 """Compare: one note as two to four runs answered it, side by side, and the way from difference to difference."""
 
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -18,6 +19,7 @@ from sapphire.drg.codebook import MDC_TITLES
 from sapphire.exporting import csv_table
 from sapphire.quotes import quoted_spans
 from sapphire.rewards import LEVEL_NAMES
+from sapphire.sights import record_sight, seen, seen_notes
 from sapphire.store.comparisons import DIFFERENT, MAX_RUNS, CaseFilters
 from sapphire.store.worklist import Filters
 
@@ -105,7 +107,7 @@ def filters(compared: list[Run]) -> CaseFilters:
         )  # fmt: skip
         chosen_filters = CaseFilters(tuple(chosen), pattern or (), mdc, severity)
         st.download_button(
-            "Download these cases", lambda: _table(compared, chosen_filters), file_name="compared-cases.csv", mime="text/csv",
+            "Download these cases", lambda: _table(compared, seen_only(chosen_filters)), file_name="compared-cases.csv", mime="text/csv",
             icon=":material/download:", on_click="ignore", help="Note ids and DRGs, without text.",
         )  # fmt: skip
     return chosen_filters
@@ -122,6 +124,15 @@ def _table(compared: list[Run], chosen: CaseFilters) -> str:
     return csv_table([{names.get(k, k): v for k, v in row.items()} for row in known.cases(ids, chosen)])
 
 
+def for_reader(chosen: CaseFilters) -> CaseFilters:
+    """Filters tell something of the answers: who thinks first is led through cases whose answers they have seen."""
+    return seen_only(chosen) if chosen != CaseFilters() else chosen
+
+
+def seen_only(chosen: CaseFilters) -> CaseFilters:
+    return replace(chosen, among=seen_notes(bench.store, reader.name)) if reader.think_first else chosen
+
+
 def go(seq: int | None) -> None:
     if seq is not None:
         st.query_params["case"] = str(seq)
@@ -131,7 +142,7 @@ def bar(note: dict, compared: list[Run], chosen: CaseFilters) -> bool:
     """The way from case to case; returns whether the note is shown."""
     ids = [run.run_id for run in compared]
     around, total = known.around(ids, chosen, note["seq"]), known.count(ids, chosen)
-    differing = known.around(ids, CaseFilters(agreements=DIFFERENT), note["seq"])["after"]
+    differing = known.around(ids, for_reader(CaseFilters(agreements=DIFFERENT)), note["seq"])["after"]
     place = f"{around['position']:,} of {total:,}" if around["position"] else f"not among these {total:,}"
     with st.container(key="compare_bar", horizontal=True, vertical_alignment="center"):
         for step, icon, key, words in (
@@ -193,7 +204,11 @@ def case(compared: list[Run], top) -> None:
     if any(run.notes != covered["shared"] for run in compared):
         counts = ", ".join(f"{side} {run.notes:,}" for side, run in zip(SIDES, compared, strict=False))
         st.caption(f"Compared on the {covered['shared']:,} notes that all of them answered ({counts}).")
-    chosen = filters(compared)
+    chosen = for_reader(filters(compared))
+    if chosen.among is not None:
+        st.caption(
+            ":material/psychology: You asked to name a DRG before you see an answer, so filters lead through the cases whose answers you have seen."
+        )
     asked = st.query_params.get("case", "")
     note = known.note(int(asked)) if asked.isdigit() else None
     if note is None:
@@ -207,6 +222,11 @@ def case(compared: list[Run], top) -> None:
         ask_live(bench, reader, note["note_id"])
     shown = bar(note, compared, chosen)
     comparison = open_comparison(known, note, compared, reader.role)
+    given = [each.prediction["prediction_id"] for each in comparison.answers if each.prediction]
+    if reader.think_first and given and not seen(bench.store, reader.name, [note["note_id"]]):
+        gate(comparison, given)
+        return
+    record_sight(bench.store, reader, note["note_id"], given)
     gold_line(comparison.gold, compared[0].drg_version, reader.role)
     if shown:
         left, right = st.columns([1, 2], gap="medium")
@@ -218,6 +238,30 @@ def case(compared: list[Run], top) -> None:
         answers(comparison)
 
 
+def gate(compared: Comparison, given: list[str]) -> None:
+    """The note alone, for a reader who names a DRG first: in the review, where one model's answer follows it, or not at all."""
+    note = compared.note
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        course = (note["course_start"], note["course_end"]) if note["course_end"] else None
+        note_view(note["text"], course, [], counted(note["words"], "word"), key="note_view")
+    with right, st.container(border=True):
+        st.subheader("Your DRG first", anchor=False)
+        st.caption(
+            "You asked to name a DRG before a model's answer is shown. Name it in the review; then the answers stand here side by side."
+        )
+        with st.container(horizontal=True):
+            if st.button(
+                "Name my DRG in the review", type="primary", icon=":material/rate_review:", key="compare_name"
+            ):
+                st.session_state.pop("prediction_id", None)
+                st.switch_page("pages/review.py", query_params={"case": str(note["seq"])})
+            st.button(
+                "Show without an answer of mine", type="tertiary", key="compare_show", on_click=record_sight,
+                args=(bench.store, reader, note["note_id"], given), help="It is stored that you saw these answers first.",
+            )  # fmt: skip
+
+
 def page() -> None:
     top = st.container(horizontal=True, vertical_alignment="center")
     top.title("Compare", width="stretch")
@@ -225,7 +269,7 @@ def page() -> None:
     with top:
         if stored:
             new_run(bench, reader, stored)
-    if live_columns(bench):
+    if live_columns(bench, reader):
         return
     progress(bench, reader)
     if len(stored) < 2:

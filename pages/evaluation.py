@@ -9,6 +9,7 @@ from pages.parts.session import profile, start_page
 from sapphire.evaluating import LABELS, Choice, Scored
 from sapphire.evaluation_report import evaluation_report
 from sapphire.evaluation_tables import run_names
+from sapphire.sights import seen_notes
 from sapphire.store.evaluation import CaseFilter
 
 MOST_RUNS = 5
@@ -131,6 +132,11 @@ def no_labels(choice: Choice, every: list[Scored]) -> None:
     coverage(every)
 
 
+def may_name() -> tuple[str, ...] | None:
+    """The notes whose DRGs this reader may be told: all, or for one who thinks first those whose answers they have seen."""
+    return seen_notes(bench.store, profile().name) if profile().think_first else None
+
+
 def page() -> None:
     title, actions = st.columns([3, 2], vertical_alignment="bottom")
     title.title("Evaluation")
@@ -167,7 +173,7 @@ def page() -> None:
         icon=":material/description:", on_click="ignore", help="Everything shown here in one HTML file that opens without a connection; no note text is in it.",
     )  # fmt: skip
     names = run_names(runs)
-    shown = view.Shown(evaluation, choice, every, {run: names[run] for run in chosen}, role)
+    shown = view.Shown(evaluation, choice, every, {run: names[run] for run in chosen}, role, may_name)
     for tab, draw in zip(st.tabs(list(TABS), on_change="rerun", key="evaluation_tab"), TABS.values(), strict=True):
         if tab.open:
             with tab:

@@ -4,11 +4,12 @@ import streamlit as st
 
 from pages.parts.model_choice import MISSING, chosen_model, models
 from pages.parts.note_view import note_view
-from pages.parts.plain import plain
+from pages.parts.plain import counted, plain
 from pages.parts.prediction_view import live_view, prediction_view
 from pages.parts.review_form import ReviewForm, drg_label
 from pages.parts.reward_view import reward_view
 from pages.parts.session import profile, start_page
+from sapphire.comparing import comparable
 from sapphire.drg.codebook import codebook
 from sapphire.engines import Sampling
 from sapphire.quotes import quoted_spans
@@ -28,6 +29,7 @@ SHORTCUTS = {
     "S": "skip for now",
     "F": "flag or unflag",
     "U": "undo the last change",
+    "M": "compare with other models' answers",
     "W": "back to the worklist",
     "H": "this help",
 }
@@ -220,12 +222,24 @@ def gate(case: Case) -> None:
             )
 
 
+def compare_button(case: Case) -> None:
+    """To this note as other runs answered it, where there are any."""
+    compared = comparable(bench.comparisons, case.note["note_id"], case.prediction["run_id"])
+    if compared and st.button(
+        f"Compare with {counted(len(compared) - 1, 'other answer')}", icon=":material/compare_arrows:", type="tertiary", key="review_compare", shortcut="M",
+        help="This note as other runs answered it, side by side (M)",
+    ):  # fmt: skip
+        ids = ",".join(run.short_id for run in compared)
+        st.switch_page("pages/compare.py", query_params={"case": str(case.note["seq"]), "runs": ids})
+
+
 def model_side(case: Case) -> None:
     form = ReviewForm(bench.store, case, reader)
     card = next((card for card in models() if card.name == case.prediction["model"]), None)
     prediction_view(case, reader.role, card.note if card and not card.tuned else "")
     if case.prior_drg:
         st.caption(f":material/psychology: Your own DRG before seeing this: **{case.prior_drg}**")
+    compare_button(case)
     reasoning, reward = st.tabs(["Reasoning", "Reward"])
     with reasoning:
         form.steps()

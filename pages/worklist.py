@@ -5,7 +5,7 @@ import streamlit as st
 from pages.parts.run_panel import run_panel
 from pages.parts.session import profile, start_page
 from sapphire.drg.codebook import MDC_TITLES, codebook
-from sapphire.reviewing import seen
+from sapphire.sights import seen
 from sapphire.store.worklist import ORDERS, STATES, Filters
 
 PAGE_SIZE = 50

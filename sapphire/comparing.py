@@ -16,7 +16,7 @@ from sapphire.importing import stored_note
 from sapphire.profiles import SEES_WEIGHTS
 from sapphire.rewards import LEVEL_NAMES, Term, breakdown, total
 from sapphire.scoring import gold_drg
-from sapphire.store.comparisons import Comparisons
+from sapphire.store.comparisons import MAX_RUNS, Comparisons
 
 SIDES = "ABCD"
 
@@ -100,6 +100,18 @@ def runs(rows: Sequence[dict]) -> list[Run]:
             )
         )  # fmt: skip
     return named
+
+
+def comparable(comparisons: Comparisons, note_id: str, run_id: str) -> list[Run]:
+    """The runs that a note as `run_id` answered it can be compared with, that run first, at most MAX_RUNS; empty when there is no
+    other of its MS-DRG version."""
+    answered = comparisons.runs_of(note_id)
+    every = runs(comparisons.runs())
+    mine = next((run for run in every if run.run_id == run_id), None)
+    if mine is None or run_id not in answered:
+        return []
+    others = [r for r in every if r.run_id in answered - {run_id} and r.drg_version == mine.drg_version]
+    return [mine, *others][:MAX_RUNS] if others else []
 
 
 def sampling_words(sampling: dict) -> str:

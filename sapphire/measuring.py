@@ -164,13 +164,19 @@ def base_cells(evaluation: Evaluation, scored: Scored, limit: int = 20) -> list[
 
 
 def cases(
-    evaluation: Evaluation, scored: Scored, gold: Sequence[Drg], predicted: Sequence[Drg | None], limit: int = 50
+    evaluation: Evaluation,
+    scored: Scored,
+    gold: Sequence[Drg],
+    predicted: Sequence[Drg | None],
+    limit: int = 50,
+    among: Sequence[str] | None = None,
 ) -> list[dict]:
-    """Notes with one of these right DRGs and one of these answers: seq, note_id, gold, predicted, confidence, words."""
+    """Notes with one of these right DRGs and one of these answers: seq, note_id, gold, predicted, confidence, words. `among`: the notes
+    that may be named; None: any."""
     numbers = [[int(each.drg) if each else 0 for each in drgs] for drgs in (gold, predicted)]
     return [
         row | {"gold": drg(row["gold"], scored.version), "predicted": drg(row["predicted"], scored.version)}
-        for row in scores.cases(evaluation.copy.tables, scored.table, *numbers, limit)
+        for row in scores.cases(evaluation.copy.tables, scored.table, *numbers, limit, among)
     ]
 
 

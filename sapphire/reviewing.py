@@ -195,16 +195,6 @@ def _gold(note: dict, predicted: Drg | None, form: Form, version: str) -> tuple[
     return None, ""
 
 
-def seen(store: Store, reviewer: str, note_ids: Sequence[str]) -> set[str]:
-    """Which of these notes' answers this reader has been shown in a review."""
-    rows = store.read(
-        "SELECT DISTINCT note_id FROM review_event WHERE kind = 'revealed' AND reviewer = $reviewer AND list_contains($notes, note_id)",
-        reviewer=reviewer,
-        notes=list(note_ids),
-    )
-    return {row["note_id"] for row in rows}
-
-
 def alternatives(prediction: dict) -> list[dict]:
     """The DRGs of the other samples: {drg, title, share}."""
     return json.loads(prediction["alternatives"] or "[]")

@@ -18,6 +18,7 @@ from sapphire.importing import stored_note
 from sapphire.preferences import BOTH_BAD, LEFT, RIGHT, TIE, VERDICTS, Vote
 from sapphire.profiles import Profile
 from sapphire.scoring import gold_drg
+from sapphire.sights import record_sight
 from sapphire.store import Store
 from sapphire.store import votes as stored
 from sapphire.store.comparisons import Comparisons
@@ -89,6 +90,7 @@ def next_pair(
         "role": reader.role,
     }
     store.append("vote_event", [event | {"kind": "drawn"}])
+    record_sight(store, reader, event["note_id"], [event["left_prediction"], event["right_prediction"]])
     return open_pair(store, event["pair_id"])
 
 

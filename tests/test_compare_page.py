@@ -3,7 +3,7 @@
 from sapphire.profiles import Profile
 from tests.stays import stored_note
 from tests.test_comparing import said
-from tests.test_pages import app, button, fill, home, words  # noqa: F401
+from tests.test_pages import app, button, fill, home, stored, words  # noqa: F401
 
 NOTES = [stored_note("n0", drg="291"), stored_note("n1", drg="291"), stored_note("n2", drg="291")]
 TWO_RUNS = [
@@ -79,3 +79,49 @@ def test_labels_that_are_missing_are_told(home):  # noqa: F811
     at = app("compare")
     assert "who is right is not known" in words(at)
     assert "reward pending" in words(at)
+
+
+def test_who_thinks_first_sees_no_answer_before_and_a_look_is_recorded(home):  # noqa: F811
+    fill(home, reader=Profile("Ana", "coder", think_first=True), notes=NOTES, predictions=TWO_RUNS)
+    at = app("compare")
+    assert "Your DRG first" in words(at) and "Heart Failure" not in words(at) and "Recorded:" not in words(at)
+    assert button(at, "Next difference").disabled  # where answers differ tells of them as well
+    at.button_group(key="compare_right").set_value((False, True)).run()
+    assert "No case passes these filters." in words(at) and "n1" not in words(at)
+    at.button_group(key="compare_right").set_value(None).run()
+    button(at, "Show without an answer of mine").click().run()
+    assert "Heart Failure" in words(at) and "Recorded:" in words(at)
+    looks = stored(
+        home, "SELECT note_id, prediction_id, prior_drg FROM review_event WHERE kind = 'revealed' ORDER BY seq"
+    )
+    assert [(look["note_id"], look["prior_drg"]) for look in looks] == [("n0", None)] * 2
+    assert len({look["prediction_id"] for look in looks}) == 2
+    at.run()
+    assert len(stored(home, "SELECT * FROM review_event WHERE kind = 'revealed'")) == 2  # once a sight
+
+
+def test_a_drg_named_in_the_review_opens_the_comparison(home):  # noqa: F811
+    fill(home, reader=Profile("Ana", "coder", think_first=True), notes=NOTES, predictions=TWO_RUNS)
+    at = app("compare")
+    button(at, "Name my DRG in the review").click().run()
+    at.switch_page("pages/review.py")  # the driver itself does not follow
+    assert at.title == [] and "Your DRG first" in words(at)
+    assert not [each for each in at.button if each.key == "review_compare"]
+    next(each for each in at.selectbox if each.label == "Your DRG").select("292").run()
+    button(at, "Show the model's answer").click().run()
+    button(at, "Compare with 1 other answer").click().run()
+    assert at.query_params["runs"] == "bbbbbbbb,aaaaaaaa" and at.query_params["case"] == "2"
+    assert "**A** · model\\-bbbbbbbb" in words(at) and "Recorded:" in words(at)
+
+
+def test_what_is_seen_here_is_a_sight_for_every_reader(home):  # noqa: F811
+    fill(home, notes=NOTES, predictions=TWO_RUNS)
+    app("compare")
+    assert len(stored(home, "SELECT * FROM review_event WHERE kind = 'revealed' AND note_id = 'n0'")) == 2
+
+
+def test_a_review_leads_to_no_comparison_where_one_run_answered(home):  # noqa: F811
+    fill(home, notes=NOTES, predictions=TWO_RUNS[:3])
+    at = app("review")
+    assert "292" in words(at) or "291" in words(at)
+    assert not [each for each in at.button if each.key == "review_compare"]

@@ -153,6 +153,15 @@ def test_confusion_agrees_with_scikit_learn(truth, evaluation):
     assert len(found) == n and all(row["gold"].base_id == right.base_id for row in found)
 
 
+def test_of_a_confusion_only_notes_that_a_reader_may_be_told_are_named(truth, evaluation):
+    (found,) = evaluation.scored(Choice(("a",), ALL, K))
+    gold, said, n = measuring.base_cells(evaluation, found)[0]
+    cell = BOOK.family(gold.drg), BOOK.family(said.drg) if said else [None]
+    every = [row["note_id"] for row in measuring.cases(evaluation, found, *cell)]
+    assert len(every) == n and measuring.cases(evaluation, found, *cell, among=()) == []
+    assert [row["note_id"] for row in measuring.cases(evaluation, found, *cell, among=every[1:2])] == every[1:2]
+
+
 def test_rewards_are_counted_over_every_answer(truth, evaluation):
     notes, answer = truth
     (scored,) = evaluation.scored(Choice(("a",), ALL, K))

@@ -67,6 +67,20 @@ def stored(home, sql: str) -> list[dict]:
     return open_bench().store.read(sql)
 
 
+def test_a_link_chooses_a_reader_whose_name_has_a_space_and_the_address_keeps_whoever_was_chosen(home):
+    fill(home, reader=Profile("Bo Lindqvist", "physician"))
+    fill(home, reader=Profile("Ana", "coder"))
+    assert app().session_state["profile"].name == "Ana"
+    at = app(reader="Bo Lindqvist")
+    assert at.session_state["profile"].name == "Bo Lindqvist" and at.query_params["reader"] == "Bo Lindqvist"
+    at.selectbox(key="reader").select("Ana").run()
+    assert at.session_state["profile"].name == "Ana" and at.query_params["reader"] == "Ana"
+    next(each for each in at.text_input if each.label == "Name").input("Chi Ng")
+    button(at, "Continue").click().run()
+    assert not at.exception and at.session_state["profile"].name == "Chi Ng"
+    assert app(reader="nobody").session_state["profile"].name == "Chi Ng"
+
+
 def test_the_first_visitor_gives_a_name_and_lands_on_the_worklist(home):
     fill(home, reader=None, notes=[stored_note()])
     at = app()

@@ -8,6 +8,7 @@ import pytest
 
 from sapphire.balloting import GAP, ballots, close_ballot, open_ballot
 from sapphire.profiles import Profile
+from sapphire.sights import seen, seen_notes
 from sapphire.store import open_store
 from sapphire.store.comparisons import Comparisons
 from sapphire.voting import draft, last_vote, next_pair, open_pair, reveal, skip, vote, votes, withdraw
@@ -54,6 +55,16 @@ def judge_all(store, comparisons, chosen, reader=ANA, verdict="left", rng=None) 
         found.append(pair)
         assert len(found) <= 100
     return found
+
+
+def test_a_pair_is_a_sight_of_both_its_answers(store, comparisons):
+    pair = next_pair(store, comparisons, ballot(store, comparisons), ANA)
+    assert (
+        seen(store, "ana", [pair.note["note_id"], "other"]) == {pair.note["note_id"]} == set(seen_notes(store, "ana"))
+    )
+    looks = store.read("SELECT DISTINCT prediction_id, prior_drg FROM review_event WHERE kind = 'revealed'")
+    assert len(looks) == 2 and not any(look["prior_drg"] for look in looks)
+    assert seen(store, "bo", [pair.note["note_id"]]) == set()
 
 
 def test_every_pair_is_drawn_once_and_its_sides_at_random(store, comparisons):

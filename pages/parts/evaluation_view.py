@@ -1,5 +1,6 @@
 """The tabs of the evaluation page: each asks for its figures, draws them and says what they mean."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -23,6 +24,7 @@ class Shown:
     every: list[Scored]
     names: dict[str, str]
     role: str
+    may_name: Callable[[], Sequence[str] | None]  # the notes whose DRGs this reader may see; None: all
 
 
 def measures_tab(shown: Shown) -> None:
@@ -134,7 +136,12 @@ def _cases(shown: Shown, scored: Scored, gold, said, n: int) -> None:
     from sapphire.drg.codebook import codebook
 
     book = codebook(scored.version)
-    found = measuring.cases(shown.evaluation, scored, book.family(gold.drg), book.family(said.drg) if said else [None])
+    answered, among = book.family(said.drg) if said else [None], shown.may_name()
+    found = measuring.cases(shown.evaluation, scored, book.family(gold.drg), answered, among=among)
+    if among is not None:
+        st.caption(
+            f":material/psychology: You asked to name a DRG before you see an answer: only cases whose answers you have seen are listed, {len(found):,} here."
+        )
     st.session_state["evaluation_cases"] = [(row["seq"], row["note_id"], scored.run_id) for row in found]
     st.dataframe(
         [
@@ -151,7 +158,7 @@ def _cases(shown: Shown, scored: Scored, gold, said, n: int) -> None:
             "Confidence": st.column_config.ProgressColumn(width=110, min_value=0, max_value=1, format="percent"),
         },
     )  # fmt: skip
-    if n > len(found):
+    if among is None and n > len(found):
         st.caption(f"The first {len(found):,} of {n:,} cases.")
 
 

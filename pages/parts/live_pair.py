@@ -9,6 +9,7 @@ from pages.parts.plain import counted, plain
 from sapphire.comparing import SIDES, sampling_words
 from sapphire.profiles import Profile
 from sapphire.running import Run
+from sapphire.sights import seen
 from sapphire.store import StoreError
 from sapphire.workbench import Workbench
 
@@ -59,7 +60,7 @@ def ask_live(bench: Workbench, reader: Profile, note_id: str) -> None:
                 st.rerun()
 
 
-def live_columns(bench: Workbench) -> bool:
+def live_columns(bench: Workbench, reader: Profile) -> bool:
     """Draw what is being asked live; returns whether anything is. When all have ended the page draws itself with their answers."""
     asked = st.session_state.get("compare_live", ())
     at_work = [run for run in bench.runner.runs() if run.run_id in asked][::-1]
@@ -68,6 +69,8 @@ def live_columns(bench: Workbench) -> bool:
             _ended(at_work)
         return False
     written = st.session_state.setdefault("compare_written", {})
+    asked_note = st.session_state["compare_live_note"]
+    hidden = reader.think_first and not seen(bench.store, reader.name, [asked_note])
 
     @st.fragment(run_every=0.3)
     def _live() -> None:
@@ -77,14 +80,16 @@ def live_columns(bench: Workbench) -> bool:
             # A run that has ended shows no text any more; what it wrote stays here until the other has ended too.
             written[run.run_id] = run.live or written.get(run.run_id, "")
             with column:
-                _column(side, run, written[run.run_id])
+                _column(side, run, "" if hidden else written[run.run_id])
+        if hidden:
+            st.caption("You asked to name a DRG before a model's answer is shown: what they write is hidden.")
         if st.button("Stop", icon=":material/stop_circle:", key="live_stop"):
             for run in at_work:
                 bench.runner.cancel(run.run_id)
 
     left, right = st.columns([1, 2], gap="medium")
     with left:
-        note = bench.comparisons.note_named(st.session_state["compare_live_note"])
+        note = bench.comparisons.note_named(asked_note)
         course = (note["course_start"], note["course_end"]) if note["course_end"] else None
         note_view(note["text"], course, [], counted(note["words"], "word"), key="note_view")
     with right:
@@ -94,7 +99,7 @@ def live_columns(bench: Workbench) -> bool:
 
 def _column(side: str, run: Run, text: str) -> None:
     name = f"{run.model} · {sampling_words({'n': run.sampling.n, 'temperature': run.sampling.temperature})}"
-    doing = DOING[run.state] if run.state != "running" or text else "is reading the note"
+    doing = DOING[run.state] if run.state != "running" or run.live else "is reading the note"
     st.markdown(f"**{side}** · {plain(name)} :gray[{doing}]")
     with st.container(border=True, height=420, autoscroll=True):
         st.text(text or " ")

@@ -45,21 +45,28 @@ def profile() -> Profile:
 
 
 def choose_profile(bench: Workbench) -> Profile | None:
-    """The profile chosen in the side bar, kept in the address so that a reload keeps it; None when there is none yet."""
+    """The profile chosen in the side bar, kept in the address by its name so that a reload keeps it and a link may choose it; None
+    when there is none yet."""
     known = {each.name: each for each in profiles(bench.store)}
     if not known:
         return None
+    address = st.query_params.get("reader")
+    asked = address if address != st.session_state.get("reader_address") else None
+    if (wanted := st.session_state.pop("reader_wanted", asked)) in known:
+        st.session_state["reader"] = wanted
     with st.sidebar:
         name = st.selectbox(
             "Working as",
             list(known),
             key="reader",
-            bind="query-params",
             format_func=lambda each: f"{each} · {ROLES[known[each].role]}" if each in known else each,
         )
         chosen = known.get(name) or next(iter(known.values()))
         with st.popover("Profiles", icon=":material/manage_accounts:", width="stretch"):
             _profile_form(bench, chosen)
+    st.session_state["reader_address"] = chosen.name
+    if address != chosen.name:
+        st.query_params["reader"] = chosen.name
     st.session_state["profile"] = chosen
     return chosen
 
@@ -94,7 +101,7 @@ def _new_profile(bench: Workbench, key: str) -> None:
                 st.error("Give a name: reviews are stored under it.")
                 return
             save_profile(bench.store, Profile(name.strip(), role))
-            st.session_state["reader"] = name.strip()
+            st.session_state["reader_wanted"] = name.strip()
             st.rerun()
 
 

@@ -29,13 +29,15 @@ class CaseFilters:
     """Which of the notes that all runs answered are shown; an empty field shows all.
 
     `right` says for each run whether its answer equals the recorded DRG; `mdc` is the recorded DRG's, where none is recorded
-    any answer's; `severity` is (index of the run, recorded level, level said) where base DRGs are equal.
+    any answer's; `severity` is (index of the run, recorded level, level said) where base DRGs are equal. `among` names the notes
+    that may be shown at all; None: any.
     """
 
     agreements: tuple[str, ...] = ()
     right: tuple[bool, ...] = ()
     mdc: str = ""
     severity: tuple[int, str, str] | None = None
+    among: tuple[str, ...] | None = None
 
     def where(self) -> tuple[str, dict[str, object]]:
         tests, params = ["true"], {}
@@ -52,6 +54,9 @@ class CaseFilters:
             run, recorded, said = self.severity
             tests.append(f"gold_level = $recorded AND level_{run:d} = $said AND base_{run:d} = gold_base")
             params |= {"recorded": recorded, "said": said}
+        if self.among is not None:
+            tests.append("note_id IN (SELECT unnest($among::VARCHAR[]))")
+            params["among"] = list(self.among)
         return " AND ".join(tests), params
 
 

@@ -96,11 +96,23 @@ def confidences(tables: MemoryTables, table: str):
     )
 
 
-def cases(tables: MemoryTables, table: str, gold: Sequence[int], predicted: Sequence[int], limit: int) -> list[Row]:
-    """Notes whose right DRG is one of `gold` and whose answer is one of `predicted` (0: no DRG): seq, note_id, gold, predicted, confidence."""
+def cases(
+    tables: MemoryTables,
+    table: str,
+    gold: Sequence[int],
+    predicted: Sequence[int],
+    limit: int,
+    among: Sequence[str] | None = None,
+) -> list[Row]:
+    """Notes (of those of `among`, if given) whose right DRG is one of `gold` and whose answer is one of `predicted` (0: no DRG): seq,
+    note_id, gold, predicted, confidence, words."""
+    params, only = {}, ""
+    if among is not None:
+        params, only = {"among": list(among)}, " AND n.note_id IN (SELECT unnest($among::VARCHAR[]))"
     return tables.read(
         f"""SELECT seq, n.note_id, s.gold, s.predicted, s.confidence, s.words FROM {table} s JOIN note n USING (seq)
-        WHERE list_contains($gold, gold) AND list_contains($predicted, coalesce(predicted, 0)) ORDER BY seq LIMIT {limit:d}""",
+        WHERE list_contains($gold, gold) AND list_contains($predicted, coalesce(predicted, 0)){only} ORDER BY seq LIMIT {limit:d}""",
         gold=list(gold),
         predicted=list(predicted),
+        **params,
     )
