@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.parts import training_view as view
 from pages.parts.rollout_view import completions_tab
+from pages.parts.scaling_view import scaling_tab
 from pages.parts.session import start_page
 
 MOST_RUNS = 6
@@ -15,6 +16,7 @@ TABS = {
     "Completions": completions_tab,
     "Cases": view.cases_tab,
     "Recipe and commands": view.recipe_tab,
+    "Scaling study": scaling_tab,
 }
 
 

@@ -11,10 +11,11 @@ from statsmodels.api import OLS, add_constant
 
 pytest.importorskip("trl")
 
+from sapphire import scaling_plots
 from sapphire.engines import ModelCard
 from sapphire.prediction_files import Part
 from tests.test_evaluate import ABOUT, random_run
-from train import scaling, scaling_figure, toy
+from train import scaling, toy
 from train.evaluation_rows import SCHEMA, rows
 from train.recipe import RecipeError, read_recipe
 from train.rows import load_rows
@@ -117,14 +118,14 @@ def test_the_fit_as_statsmodels():
     random = np.random.default_rng(1)
     sizes = [16, 32, 64, 256, 1024]
     accuracies = (5 + 4 * np.log2(sizes) + random.normal(0, 2, 5)).tolist()
-    found = scaling_figure.fit(sizes, accuracies)
+    found = scaling_plots.fit(sizes, accuracies)
     theirs = OLS(accuracies, add_constant(np.log2(sizes))).fit()
     assert (found.intercept, found.slope, found.r_squared) == pytest.approx((*theirs.params, theirs.rsquared))
     assert (found.slope_low, found.slope_high) == pytest.approx(tuple(theirs.conf_int()[1]))
-    low, high = scaling_figure.band(sizes, accuracies, [16, 100])
+    low, high = scaling_plots.band(sizes, accuracies, [16, 100])
     expected = theirs.get_prediction(add_constant(np.log2([16, 100]))).conf_int()
     assert np.column_stack([low, high]) == pytest.approx(expected)
-    assert scaling_figure.fit([16, 32], [1, 2]) is None
+    assert scaling_plots.fit([16, 32], [1, 2]) is None
 
 
 def test_the_figure_says_what_it_shows():
@@ -139,8 +140,8 @@ def test_the_figure_says_what_it_shows():
     table = [
         common | {"kind": "size", "amount": size, "stage": stage} for size in (8, 32, 128) for stage in ("SFT", "GRPO")
     ]
-    curve = scaling_figure.fit([8, 32, 128], [10, 20, 30])
-    made = scaling_figure.figure("study", table, {"SFT": curve, "GRPO": None})
+    curve = scaling_plots.fit([8, 32, 128], [10, 20, 30])
+    made = scaling_plots.figure("study", table, {"SFT": curve, "GRPO": None})
     assert "200 cases, 4 samples each" in made.layout.title.text and "95% intervals" in made.layout.title.text
     names = [trace.name for trace in made.data if trace.name]
     assert "after SFT: +5.0 points a doubling (+5.0 to +5.0), R² 1.00" in names

@@ -111,6 +111,7 @@ def test_reasoning_becomes_a_row_without_the_hint(tmp_path):
     assert (good.think, good.drg.drg, good.well_formed) == ("BNP is high.", "291", True)
     assert explain.learnt_from(row, text, "sft")["completion"] == pair["chosen"]
     assert explain.learnt_from(row, "I do not know.", "dpo") is None
+    assert explain.learnt_from(row, "<think>BNP is", "sft") is None  # cut off at the limit of tokens
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,24 @@ def test_curves_of_two_runs_and_all_their_metrics(home, runs):  # noqa: F811
     assert "Strong: mean of 10 steps" in words(at)
 
 
+def test_a_scaling_study_is_drawn_with_its_fit_and_a_broken_one_told(home, runs):  # noqa: F811
+    write_run(runs, "one", steps=3)
+    at = training(home, "Scaling study")
+    assert "python -m train.scaling tiny" in at.code[0].value
+    rows = [f"size,{size},{stage},t.parquet,40,2,{accuracy},{accuracy - 5},{accuracy + 5}" for size, accuracy in ((8, 10), (32, 20), (128, 30)) for stage in ("SFT", "GRPO")]  # fmt: skip
+    (runs / "scaling-tiny").mkdir()
+    table = runs / "scaling-tiny" / "points.csv"
+    table.write_text("\n".join(["kind,amount,stage,test,test_cases,k,pass_1,pass_1_low,pass_1_high", *rows]))
+    at.run()
+    assert not at.exception
+    drawn = at.get("plotly_chart")[0].proto.spec
+    assert "after GRPO: +5.0 points a doubling" in drawn and "t.parquet, 40 cases, 2 samples each" in drawn
+    table.write_text("kind,amount\nsize,8")
+    at.run()
+    assert not at.exception
+    assert "points.csv is no table of train.scaling" in words(at).replace("\\", "")
+
+
 def test_completions_are_shown_as_text_with_their_terms(home, runs):  # noqa: F811
     write_run(runs, "one", steps=3, rollouts=3)
     at = training(home, "Completions")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -101,6 +102,22 @@ def test_code_book_rows_are_mixed_in_and_what_is_too_long_is_named(cases):
     assert set(found.left_out[f"longer than {limit:,} tokens"]) == long
     assert {row["case_id"] for row in found.rows} == lengths.keys() - long
     assert f"Left out {len(long)} of the rows: longer than {limit:,} tokens" in found.told()[0]
+
+
+def test_a_prompt_of_grpo_leaves_room_for_its_completion():
+    from train.grpo import _longest_prompt
+
+    def longest(context, max_tokens=None, **config):
+        given = {"max_completion_length": 400, "use_vllm": True, "vllm_max_model_length": None} | config
+        return _longest_prompt(recipe("grpo", Path("x"), max_tokens=max_tokens), SimpleNamespace(**given), context)
+
+    assert longest(None) is None
+    assert longest(2000) == 1600
+    assert longest(2000, 1000) == 1000
+    assert longest(2000, vllm_max_model_length=1200) == 800  # vLLM would cut the completion, and nobody would be told
+    assert longest(2000, vllm_max_model_length=1200, use_vllm=False) == 1600
+    with pytest.raises(RecipeError, match=r"vllm_max_model_length holds 300 in all"):
+        longest(2000, vllm_max_model_length=300)
 
 
 def test_grpo_rows_hold_the_label_and_for_the_grounded_reward_the_stay(cases):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sapphire.completions import compose, parse
+from sapphire.completions import THINK_CLOSE, compose, parse
 from sapphire.drg.codebook import codebook
 from sapphire.engines.model_folder import find
 from train.difficulty import difficulty
@@ -58,9 +58,9 @@ def shown_the_answer(row: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def learnt_from(row: dict[str, Any], text: str, learn: str) -> dict[str, Any] | None:
-    """The SFT row or DPO pair of a completion; None when it holds no reasoning."""
+    """The SFT row or DPO pair of a completion; None when it holds no reasoning, or one that was cut off before its end."""
     think = parse(text, codebook(row["drg_version"])).think
-    if not think:
+    if not think or THINK_CLOSE not in text:
         return None
     good = [{"role": "assistant", "content": compose(think, _title(row))}]
     known = {name: row[name] for name in ("case_id", "prompt", "drg", "drg_version")} | {
@@ -164,7 +164,9 @@ def main(argv: list[str] | None = None) -> int:
     except (TrainingError, RecipeError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{counts['hard']:,} hard cases, {counts['rows']:,} rows to learn from in {args.out}")
+    print(
+        f"{counts['hard']:,} hard cases, {counts['rows']:,} rows to learn from in {args.out}; the others had no reasoning, or did not fit."
+    )
     return 0
 
 

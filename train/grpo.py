@@ -43,11 +43,13 @@ def _length(tokenizer: Any, chat: list[dict]) -> int:
 
 
 def _longest_prompt(recipe: Recipe, config: Any, context: int | None) -> int | None:
-    """Prompts beyond this are left out: what the recipe allows, and what leaves room for a completion."""
-    room = context - config.max_completion_length if context else None
+    """Prompts beyond this are left out: what the recipe allows, and what leaves room for a completion in the model and in vLLM."""
+    held = min(filter(None, (context, config.vllm_max_model_length if config.use_vllm else None)), default=None)
+    room = held - config.max_completion_length if held else None
     if room is not None and room < 1:
+        holder = recipe.model if held == context else "vLLM by trl.vllm_max_model_length"
         raise RecipeError(
-            f"A completion may take {config.max_completion_length:,} tokens, but {recipe.model} holds {context:,} in all; lower "
+            f"A completion may take {config.max_completion_length:,} tokens, but {holder} holds {held:,} in all; lower "
             "trl.max_completion_length."
         )
     return min(filter(None, (recipe.max_tokens, room)), default=None)

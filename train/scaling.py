@@ -9,7 +9,9 @@ on where it was stopped; the figure is drawn anew after each point.
     runs/NAME/points.csv     a row an evaluation, with intervals; fit.json the fit; scaling.html the figure
 """
 
+import csv
 import hashlib
+import io
 import json
 import os
 import sys
@@ -21,11 +23,11 @@ from typing import Any
 import yaml
 
 from sapphire.prediction_files import OutputError
+from sapphire.scaling_plots import POINTS, figure, fits
 from train.measures import read_results, scores
 from train.recipe import Loader, Recipe, RecipeError, merge, read_recipe
 from train.rows import read
 from train.run import PRIVATE, Run, TrainingError, write_whole
-from train.scaling_figure import draw
 from train.stages import Execute, in_processes, parted, write_recipe
 
 STUDIES = Path(__file__).parent / "studies"
@@ -213,6 +215,22 @@ def collected(study: Study, points: Sequence[Point]) -> list[dict[str, Any]]:
                     }
             rows.append(row)
     return rows
+
+
+def draw(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Write points.csv, fit.json and scaling.html of what is done so far."""
+    if not rows:
+        return
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_whole(folder / POINTS, text.getvalue().encode())
+    fitted, unit = fits(rows), {"unit": "percentage points a doubling of SFT cases"}
+    said = {stage: found._asdict() | unit for stage, found in fitted.items() if found}
+    write_whole(folder / "fit.json", json.dumps(said, indent=1).encode())
+    made = figure(name, rows, fitted).update_layout(template="plotly_white")
+    write_whole(folder / "scaling.html", made.to_html(include_plotlyjs=True, config={"displaylogo": False}).encode())
 
 
 def _rows_of(folder: Path, recipe: Recipe) -> Path:

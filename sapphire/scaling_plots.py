@@ -1,8 +1,7 @@
-"""The figures of a scaling study: accuracy by SFT size with its log-linear fit (the paper's Fig. 1B) and by SFT share (its Fig. 5)."""
+"""Scaling studies as `train.scaling` writes them: accuracy by SFT size with its log-linear fit (the paper's Fig. 1B) and by SFT share (its
+Fig. 5)."""
 
 import csv
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,11 +9,40 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sapphire import paper
-from train.run import write_whole
+from sapphire.plot_parts import GREY, GRID, PALETTE, layout, plain_name
 
 LEVEL = 0.95
-COLOURS = {"SFT": "#4477aa", "GRPO": "#cc6677"}
+COLOURS = {"SFT": PALETTE[0], "GRPO": PALETTE[2]}
 MEASURE = "pass_1"
+POINTS = "points.csv"
+WORDS = ("kind", "stage", "test", "run")  # columns of points.csv that are no numbers
+HEIGHT = 340  # pixels of a panel
+
+
+def studies(root: Path) -> list[Path]:
+    """The folders of studies with at least one point, the one that grew last first."""
+    found = {path.parent: path.stat().st_mtime_ns for path in root.glob(f"*/{POINTS}")}
+    return sorted(found, key=found.get, reverse=True)
+
+
+def points(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a study's points.csv, one an evaluation. ValueError names the file when it is none."""
+    path = folder / POINTS
+    try:
+        with path.open(encoding="utf-8", newline="") as table:
+            rows = [
+                {name: value if name in WORDS else float(value) for name, value in row.items()}
+                for row in csv.DictReader(table)
+            ]
+        for row in rows:
+            row |= {name: int(row[name]) for name in ("amount", "test_cases", "k")}
+            if row["stage"] not in COLOURS or any(f"{MEASURE}{end}" not in row for end in ("", "_low", "_high")):
+                raise KeyError(row["stage"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is no table of train.scaling; run the study's command again, which writes it anew."
+        ) from error
+    return rows
 
 
 class Fit(NamedTuple):
@@ -55,24 +83,9 @@ def band(sizes: Sequence[float], accuracies: Sequence[float], at: Sequence[float
     return middle - half, middle + half
 
 
-def draw(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Write points.csv, fit.json and scaling.html of what is done so far."""
-    if not rows:
-        return
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_whole(folder / "points.csv", text.getvalue().encode())
-    fits = {stage: fit(*_curve(rows, stage)[:2]) for stage in COLOURS}
-    said = {
-        stage: found._asdict() | {"unit": "percentage points a doubling of SFT cases"}
-        for stage, found in fits.items()
-        if found
-    }
-    write_whole(folder / "fit.json", json.dumps(said, indent=1).encode())
-    page = figure(name, rows, fits).to_html(include_plotlyjs=True, config={"displaylogo": False})
-    write_whole(folder / "scaling.html", page.encode())
+def fits(rows: Sequence[dict[str, Any]]) -> dict[str, Fit | None]:
+    """The fit of each stage over a study's sizes."""
+    return {stage: fit(*_curve(rows, stage)[:2]) for stage in COLOURS}
 
 
 def figure(name: str, rows: Sequence[dict[str, Any]], fits: dict[str, Fit | None]):
@@ -82,18 +95,23 @@ def figure(name: str, rows: Sequence[dict[str, Any]], fits: dict[str, Fit | None
     kinds = [kind for kind in ("size", "ratio") if any(row["kind"] == kind for row in rows)]
     titles = {"size": "by SFT cases", "ratio": "by share of the cases for SFT, the rest for GRPO"}
     made = make_subplots(
-        rows=len(kinds), cols=1, subplot_titles=[f"DRG Pass@1 {titles[kind]}" for kind in kinds], vertical_spacing=0.16
+        rows=len(kinds), cols=1, subplot_titles=[f"DRG Pass@1 {titles[kind]}" for kind in kinds], vertical_spacing=0.2
     )
+    test = rows[0]
+    about = f"{plain_name(test['test'])}, {test['test_cases']:,} cases, {test['k']} samples each; bars and bands are 95% intervals"
+    made.update_layout(layout(f"{plain_name(name)}: {about}", HEIGHT * len(kinds), hovermode="x unified"))
+    made.update_xaxes(gridcolor=GRID, zeroline=False)
     for place, kind in enumerate(kinds, start=1):
         (_sizes if kind == "size" else _ratios)(made, place, rows, fits)
-        made.update_yaxes(title_text="DRG Pass@1, percent", rangemode="tozero", row=place, col=1)
-    test = rows[0]
-    made.update_layout(
-        title=f"{name}: {test['test']}, {test['test_cases']:,} cases, {test['k']} samples each; bars and bands are 95% intervals",
-        template="plotly_white",
-        height=480 * len(kinds),
-        hovermode="x unified",
-    )
+        made.update_yaxes(
+            title_text="DRG Pass@1",
+            ticksuffix="%",
+            rangemode="tozero",
+            gridcolor=GRID,
+            zeroline=False,
+            row=place,
+            col=1,
+        )
     return made
 
 
@@ -176,7 +194,7 @@ def _ratios(made, place: int, rows: Sequence[dict[str, Any]], fits: dict[str, Fi
         shares = list(paper.TABLE_2)
         theirs = [paper.TABLE_2[share][published][0] for share in shares]
         name = f"published {published}, {paper.REMARK}"
-        dotted = {"color": colour, "dash": "dot"}
+        dotted = {"color": GREY, "dash": "dot" if stage == "SFT" else "dash"}
         made.add_trace(
             go.Scatter(x=shares, y=theirs, name=name, mode="lines+markers", line=dotted, visible="legendonly"), place, 1
         )
