@@ -47,7 +47,7 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("reward_spread", "Reward spread within groups", "standard deviation"),
         Panel("frac_reward_zero_std", "Dead groups", "%"),
         Panel("resampled/groups", "Groups sampled again", "%"),
-        Panel("resampled/completions", "Drawings beyond the first", "a completion"),
+        Panel("resampled/completions", "Attempts beyond the first", "a completion"),
     ),
     "Policy": (
         Panel("kl", "KL from the reference", "nats a token"),

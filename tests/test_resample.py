@@ -31,13 +31,26 @@ def test_what_is_dead():
 
 
 def test_all_dead_groups_are_drawn_in_one_call_until_they_live():
-    engine = Engine([-2, -2, -2, 2], [1, -2])
+    engine = Engine([-2, -2, -2, 2], [1, -2, 5, 6])
     done, again, temperatures = resample([-2, -2, 2, -2, 0, 0], 2, "neutral", 12, engine.sample, engine.score, "7")
-    assert engine.asked == [[0, 1, 4, 5], [0, 1]]
-    assert done == [1, -2, 2, -2, -2, 2]
+    assert engine.asked == [[0, 1, 4, 5], [0, 1, 0, 1]]
+    assert done == [1, -2, 2, -2, -2, 2]  # of two attempts in a call the first that lives
     assert again == [2, 2, 0, 0, 1, 1]
     assert temperatures == [*[engine.temperatures[1]] * 2, None, None, *[engine.temperatures[0]] * 2]
     assert set(engine.temperatures) <= set(TEMPERATURES)
+
+
+def test_attempts_are_made_in_few_calls_none_larger_than_the_step():
+    whole = [0, 0] + [0, 1] * 5
+    engine = Engine([0, 0], [0, 0] * 2, [0, 0] * 4, [0, 0] * 4 + [3, 4])
+    done, again, _ = resample(whole, 2, "neutral", 12, engine.sample, engine.score, "7")
+    assert [len(rows) // 2 for rows in engine.asked] == [1, 2, 4, 5]
+    assert (done[:2], again[:2], again[2:]) == ([3, 4], [12, 12], [0] * 10)
+    engine = Engine(*[[0] * 4] * 12)
+    again = resample([0] * 4 + [0, 1], 2, "neutral", 12, engine.sample, engine.score, "7")[1]
+    assert engine.calls == [] and again == [12] * 4 + [0] * 2  # two groups of three are dead: one attempt a call
+    engine = Engine(*[[0, 0]] * 3)
+    assert resample(whole, 2, "fresh", 3, engine.sample, engine.score, "7")[1][:2] == [3, 3]
 
 
 def test_positive_also_wants_a_reward_above_zero_and_gives_up_after_its_attempts():

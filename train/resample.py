@@ -1,4 +1,4 @@
-"""Dynamic resampling: groups without signal are sampled again, all of a step in one call, before anything is learnt from them.
+"""Dynamic resampling: groups without signal are sampled again, all of a step together, before anything is learnt from them.
 
 A group is dead when its rewards are all equal, since then every advantage is 0. In the paper each such prompt is sampled again
 up to 12 times at a temperature drawn from 0.7 to 1.0: *neutral* stops at any variance, *positive* also wants one reward above 0.
@@ -36,27 +36,37 @@ def resample(
 ) -> tuple[list[Any], list[int], list[float | None]]:
     """The completions with those of dead groups of `size` drawn anew, at most `attempts` times.
 
-    Returns the completions, how often each was drawn again, and the temperature of its last drawing (None: the training's). The
-    same `seed` draws the same temperatures.
+    Few sequences take about as long as many, so calls are what costs: each makes twice as many attempts as the one before, as long as
+    they are no more completions than the step itself has. Of a call's attempts a group keeps the first that lives. *Fresh* makes
+    one attempt a call, since each is another case.
+
+    Returns the completions, at which attempt each was drawn (0: the first drawing), and its temperature (None: the training's). The
+    same `seed` draws the same temperatures, one a call.
     """
     kept = list(completions)
     again, drawn_at = [0] * len(kept), [None] * len(kept)
     rewards = score(list(range(len(kept))), kept)
     chance = random.Random(seed)
-    for _ in range(attempts):
-        rows = [
-            row
-            for start in range(0, len(kept), size)
-            if dead(rewards[start : start + size], mode)
-            for row in range(start, start + size)
-        ]
-        if not rows:
+    made, most = 0, 1
+    while made < attempts:
+        starts = [at for at in range(0, len(kept), size) if dead(rewards[at : at + size], mode)]
+        if not starts:
             break
+        tries = min(most, attempts - made, len(kept) // (len(starts) * size))
+        rows = [row for start in starts for row in range(start, start + size)]
         temperature = chance.choice(temperatures)
-        drawn = sample(rows, temperature)
-        for row, completion, reward in zip(rows, drawn, score(rows, drawn), strict=True):
-            kept[row], rewards[row], drawn_at[row] = completion, reward, temperature
-            again[row] += 1
+        drawn = sample(rows * tries, temperature)
+        scored = score(rows * tries, drawn)
+        for place, start in enumerate(starts):
+            for attempt in range(tries):
+                at = (attempt * len(starts) + place) * size
+                group = slice(start, start + size)
+                kept[group], rewards[group] = drawn[at : at + size], scored[at : at + size]
+                again[group], drawn_at[group] = [made + attempt + 1] * size, [temperature] * size
+                if not dead(rewards[group], mode):
+                    break
+        made += tries
+        most = 1 if mode == "fresh" else 2 * tries
     return kept, again, drawn_at
 
 
