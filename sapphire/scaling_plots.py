@@ -148,7 +148,7 @@ def _sizes(made, place: int, rows: Sequence[dict[str, Any]], fits: dict[str, Fit
         )
         if found := fits[stage]:
             at = np.geomspace(min(x), max(x), 60)
-            low, high = band(x, y, at)
+            low, high = (np.clip(bound, 0, 100) for bound in band(x, y, at))
             line = found.intercept + found.slope * np.log2(at)
             name = f"{label}: {found.slope:+.1f} points a doubling ({found.slope_low:+.1f} to {found.slope_high:+.1f}), R² {found.r_squared:.2f}"
             made.add_trace(
