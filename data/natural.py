@@ -1,7 +1,8 @@
 """Notes written one by one (YAML, a list of records a file) as cases: `python -m data.natural data/natural/test` checks a folder.
 
-Each record has id, style, age, sex, discharge_status, pdx, sdx, poa, procedures, trap, drg and text. The label is what CMS's
-grouper makes of the codes: a record whose drg says otherwise is an error, never a correction.
+Each record has id, style, age, sex, discharge_status, pdx, sdx, poa, procedures, trap, drg and text, and may have `shown`: words of
+the text for codes whose words the knowledge tables do not know. The label is what CMS's grouper makes of the codes: a record whose drg says
+otherwise is an error, never a correction.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import yaml
 from sapphire.drg import icd
 from sapphire.drg.codebook import codebook
 from sapphire.drg.grouper import Claim, Grouping, group
+from sapphire.quotes import locate
 
 VERSION = "43.1"
 FIELDS = ("id", "style", "age", "sex", "discharge_status", "pdx", "sdx", "poa", "procedures", "trap", "drg", "text")
@@ -85,6 +87,12 @@ def faults(record: dict) -> list[str]:
     grouped: Grouping = group(stay)
     if grouped.drg != record["drg"]:
         found.append(f"says {record['drg']}, the grouper says {grouped.drg} {grouped.title} ({grouped.return_code})")
+    codes = {stay.pdx, *stay.sdx, *stay.procedures}
+    for code, quote in (record.get("shown") or {}).items():
+        if icd.normal(code) not in codes:
+            found.append(f"shows {code}, which is no code of the stay")
+        elif not locate(quote, record["text"]):
+            found.append(f"shows {code} by words that are not in the text: {quote}")
     words = len(record["text"].split())
     if not 60 <= words <= 650:
         found.append(f"{words} words")

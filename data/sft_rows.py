@@ -141,6 +141,9 @@ def _shown(case: Mapping[str, Any], claim: Claim, found: Grounding, text: str) -
     for line in parse(case["trace"] or ""):
         if line.kind in (grammar.PRINCIPAL, grammar.SECONDARY, grammar.PROCEDURE, grammar.MAIN_PROCEDURE):
             add(line.codes, line.quote, line.condition)
+    for item in case.get("evidence") or ():
+        if item["says"] == "present":
+            add(tuple(item["codes"]), quotable(item["quote"]), name(tuple(item["codes"])))
     for each in evidence(codes - taken, text):
         add(each.codes, quotable(each.quote), each.condition)
     return sorted(out.values(), key=lambda each: each.codes[0] != claim.pdx)
