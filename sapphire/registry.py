@@ -65,7 +65,7 @@ def entries(store: Store) -> list[Entry]:
 def usable(store: Store) -> list[ModelCard]:
     """The models that notes may be given to, the default first."""
     cards = [entry.card for entry in entries(store) if entry.usable]
-    preferred = (table.default(store), models.DEFAULT)
+    preferred = (table.default(store), *models.PREFERRED)
     rank = {name: place for place, name in reversed(list(enumerate(preferred)))}
     return sorted(cards, key=lambda card: rank.get(card.name, len(rank)))
 

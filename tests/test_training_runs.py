@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -19,11 +20,15 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from sapphire.completions import parse  # noqa: E402
 from sapphire.drg.codebook import codebook  # noqa: E402
-from sapphire.engines import Sampling, load  # noqa: E402
+from sapphire.engines import EngineError, Sampling, load  # noqa: E402
+from sapphire.engines.model_folder import read_card  # noqa: E402
+from sapphire.shipped import install_shipped  # noqa: E402
+from sapphire.weights import Adapter, from_folder, from_gguf  # noqa: E402
 from tests.training import metrics, recipe  # noqa: E402
 from train import grpo, sft, tiny  # noqa: E402
 from train.recipe import read_recipe  # noqa: E402
 from train.run import WHOLE, Run, command  # noqa: E402
+from train.ship import ship  # noqa: E402
 
 pytestmark = pytest.mark.torch
 TRAIN = {"sft": sft.train, "grpo": grpo.train}
@@ -161,9 +166,41 @@ def test_lora_on_lora_and_what_is_credentialed_stays_so(room, taught):
     assert lines[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert json.loads(Path("runs/second/model/model.json").read_text())["credentialed"]
     assert sorted(path.name for path in Path("runs/second/model/adapter").iterdir() if path.is_dir()) == []
+    with pytest.raises(EngineError, match="credentialed data and cannot be given away"):
+        ship(Path("runs/first"), Path("shipped/first"), base="base")
     engine = load("runs/second/model")
     assert parse(next(engine.score(["reflux"], Sampling(max_thinking=4)))[0].text, codebook()).drg
     engine.close()
+
+
+def test_a_run_becomes_a_model_that_set_up_puts_together(room, taught, stop_at):
+    """A model trained whole and an adapter of a stopped run, shipped and installed, have the weights of the runs' own models."""
+    assert run("sft", taught, name="whole") == 0
+    stop_at(3)
+    assert run("sft", taught, name="part", model=Path("runs/whole/model"), lora=LORA) == 130
+    with pytest.raises(EngineError, match="with --base"):
+        ship(Path("runs/part"), Path("shipped/part"))
+    ship(Path("runs/whole"), Path("shipped/whole"))
+    card = read_card(ship(Path("runs/part"), Path("shipped/part"), base="whole") / "model.json")
+    assert (card["training"]["steps"], card["training"]["of_steps"]) == (2, 4)
+    Path("installed").mkdir()
+    lines = []
+    first, second = install_shipped(Path("installed"), lines.append, Path("shipped"))
+    assert (first.name, second.name, len(lines)) == ("whole", "part", 2)
+    merged = dict(Adapter(Path("runs/part/checkpoint-2")).merge(from_folder(Path("runs/whole/model"))))
+    for name, installed in from_gguf(second / "part.gguf"):
+        assert np.abs(installed - merged[name]).max() < 0.02 * np.abs(merged[name]).max(), name  # Q8_0, twice
+    engine = load(second)
+    assert parse(next(engine.score(["reflux"], Sampling(max_thinking=4)))[0].text, codebook()).drg
+    engine.close()
+    assert install_shipped(Path("installed"), lines.append, Path("shipped")) == [first, second] and len(lines) == 2
+    next(second.glob("*.gguf")).unlink()
+    install_shipped(Path("installed"), lines.append, Path("shipped"))
+    assert len(lines) == 3 and next(second.glob("*.gguf"))
+    with pytest.raises(EngineError, match="not installed"):
+        shutil.rmtree("shipped/whole")
+        shutil.rmtree(first)
+        install_shipped(Path("installed"), lines.append, Path("shipped"))
 
 
 def test_fresh_cases_take_the_place_of_groups_without_signal(room, taught):

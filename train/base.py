@@ -14,7 +14,7 @@ import numpy as np
 
 from sapphire.engines import EngineError
 from sapphire.engines.gguf_header import read_header
-from sapphire.models import CARD, DEFAULT
+from sapphire.models import BASE, CARD
 from sapphire.paths import models_dir
 from sapphire.weights import from_gguf
 
@@ -110,7 +110,7 @@ def _save_weights(weights: dict[str, np.ndarray], out: Path) -> None:
 
 def embedded() -> Path:
     """The embedded model's file. EngineError with the command that installs it when it is not there."""
-    path = models_dir() / DEFAULT / CARD["file"]
+    path = models_dir() / BASE / CARD["file"]
     if not path.exists():
         raise EngineError(f"There is no {path}; run `python -m sapphire.models`, or give a GGUF file.")
     return path

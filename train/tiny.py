@@ -5,6 +5,8 @@ else: it shows how a run goes, not how well one codes.
 """
 
 import json
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from sapphire.completions import compose
@@ -26,8 +28,8 @@ TEMPLATE = (
 )
 
 
-def save_tokenizer(folder: Path, sample: str) -> int:
-    """Train a byte-level tokenizer on the titles and a sample of text; returns its size."""
+def save_tokenizer(folder: Path, texts: Iterable[str], size: int = 700, context: int | None = None) -> int:
+    """Train a byte-level tokenizer of at most `size` tokens on the titles and texts; returns its size."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -35,13 +37,19 @@ def save_tokenizer(folder: Path, sample: str) -> int:
     core.pre_tokenizer, core.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     special = ["<|im_start|>", "<|im_end|>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=700,
+        vocab_size=size,
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    core.train_from_iterator([drg.title.upper() for drg in codebook().drgs.values()] + [sample], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token=special[1], bos_token=special[0])
+    titles = [drg.title.upper() for drg in codebook().drgs.values()]
+    core.train_from_iterator(chain(titles, texts), trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        eos_token=special[1],
+        bos_token=special[0],
+        **({"model_max_length": context} if context else {}),
+    )
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
     return len(tokenizer)
@@ -52,7 +60,7 @@ def save_tiny_llama(folder: Path, sample: str, spread: float = 0.4, heads: int =
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    size = save_tokenizer(folder, sample)
+    size = save_tokenizer(folder, [sample])
     torch.manual_seed(3)
     config = LlamaConfig(
         vocab_size=size,
