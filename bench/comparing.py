@@ -8,6 +8,7 @@ seconds, which other work on the machine does not stretch as much. Prints figure
 """
 
 import argparse
+import runpy
 import statistics
 import tempfile
 import time
@@ -15,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.evaluation import RUNS as SHARES
-from bench.evaluation import fill
+from bench.evaluation import fill, opened
 from sapphire.balloting import ballots, open_ballot
 from sapphire.comparing import open_comparison, runs
-from sapphire.profiles import Profile
+from sapphire.profiles import Profile, save_profile
 from sapphire.store import open_store
 from sapphire.store.comparisons import DIFFERENT, CaseFilters, Comparisons
 from sapphire.voting import draft, next_pair, vote, votes
@@ -43,6 +44,22 @@ def measure(path: Path) -> dict[str, tuple[float, float]]:
     found["a vote and the next pair"] = _median([lambda: _vote(store, known, ballot)] * 5)
     found["results"] = _median([lambda: votes(store, ballot)] * 5)
     store.close()
+    return found
+
+
+def measure_page(home: Path) -> dict[str, tuple[float, float]]:
+    """The whole page through Streamlit's test driver, drawn by a reader who is shown answers at once."""
+    store = open_store(home / "sapphire.duckdb")
+    save_profile(store, Profile("Bo", "coder"))
+    store.close()
+    driver, file = opened(home, "compare")
+    driver.query_params["runs"] = ",".join(RUNS)
+    driver.switch_page(file)
+    found = {"the page, first drawing": _timed(driver.run)}
+    assert not driver.exception and any("Next difference" in each.label for each in driver.button)
+    found["the page, drawn again"] = _median([driver.run] * 5)
+    found["the page, next difference"] = _median([lambda: driver.button(key="compare_differing").click().run()] * 5)
+    assert not driver.exception
     return found
 
 
@@ -84,17 +101,20 @@ def _median(work: list[Callable[[], object]]) -> tuple[float, float]:
 
 
 def main() -> None:
+    from streamlit.runtime.scriptrunner import script_runner
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--notes", type=int, default=300_000)
     parser.add_argument("--samples", type=int, default=8, help="answers a note, in both runs together")
     options = parser.parse_args()
+    script_runner._mpa_v1 = lambda main: runpy.run_path(main, run_name="__main__")
     with tempfile.TemporaryDirectory() as folder:
-        small, large = Path(folder, "small.duckdb"), Path(folder, "large.duckdb")
-        fill(small, 1_000, options.samples)
-        fill(large, options.notes, options.samples)
-        for path in (small, large):
-            _unlike(path)
-        few, many = measure(small), measure(large)
+        homes = Path(folder, "small"), Path(folder, "large")
+        for home, notes in zip(homes, (1_000, options.notes), strict=True):
+            home.mkdir()
+            fill(home / "sapphire.duckdb", notes, options.samples)
+            _unlike(home / "sapphire.duckdb")
+        few, many = (measure(home / "sapphire.duckdb") | measure_page(home) for home in homes)
     print(
         f"1,000 notes against {options.notes:,} notes, {options.notes * options.samples:,} predictions; seconds [processor]"
     )

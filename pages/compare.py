@@ -229,7 +229,7 @@ def case(compared: list[Run], top) -> None:
     record_sight(bench.store, reader, note["note_id"], given)
     gold_line(comparison.gold, compared[0].drg_version, reader.role)
     if shown:
-        left, right = st.columns([1, 2], gap="medium")
+        left, right = st.container(key="compare_body").columns([1, 2], gap="medium")
         with left:
             note_side(comparison)
         with right:

@@ -138,7 +138,7 @@ def may_name() -> tuple[str, ...] | None:
 
 
 def page() -> None:
-    title, actions = st.columns([3, 2], vertical_alignment="bottom")
+    title, actions = st.columns(2, vertical_alignment="bottom")
     title.title("Evaluation")
     buttons = actions.container(horizontal=True, horizontal_alignment="right")
     with buttons:

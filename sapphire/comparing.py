@@ -131,7 +131,7 @@ def _sampling(row: dict) -> dict:
 
 
 def _plain_name(row: dict) -> str:
-    prompt = f"{row['prompt']} prompt" if row["prompt"] != "plain" else ""
+    prompt = f"{row['prompt']} prompt" if row["prompt"] not in ("plain", "none") else ""
     return " · ".join(filter(None, [row["model"], prompt, sampling_words(_sampling(row))]))
 
 

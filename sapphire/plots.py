@@ -16,6 +16,7 @@ from sapphire.plot_parts import (
 )
 from sapphire.rewards import LEVEL_NAMES
 
+HATCHES = ("/", "x", ".")  # published series, which are all grey
 CROSSES = ("x-thin", "cross-thin", "y-up", "asterisk")
 # Shades that carry their own words, dark on light and white on dark, whatever lies behind them; an empty cell is not drawn.
 SCALE = [[0.0, "#c3d6f2"], [1.0, "#1b56b0"]]
@@ -97,9 +98,7 @@ def differences(rows: Sequence[dict], names: Mapping[str, str], first: str):
             hovertemplate="%{x:+.1f} percentage points, %{customdata[0]:,} notes<br>corrected p %{customdata[1]:.4f}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": GREY, "dash": "dot"})
-    figure.update_xaxes(
-        title="percentage points; right of the line is better than the first run", gridcolor=GRID, zeroline=False
-    )
+    figure.update_xaxes(title="percentage points; above 0: better than the first", gridcolor=GRID, zeroline=False)
     figure.update_yaxes(**rows_axis(kinds))
     figure.update_layout(showlegend=True)
     return figure
@@ -198,11 +197,14 @@ def shares(rows: Sequence[dict], title: str, axis: str, colours: Mapping[str, st
     """Grouped bars: rows of {category, series, share, n}; a series without a colour is a published one, in grey."""
     categories = list(dict.fromkeys(row["category"] for row in rows))
     figure = new_figure(title, 230, barmode="group")
-    for name in dict.fromkeys(row["series"] for row in rows):
+    series = list(dict.fromkeys(row["series"] for row in rows))
+    published = [name for name in series if name not in colours]
+    for name in series:
+        hatch = HATCHES[published.index(name) % len(HATCHES)] if name in published else ""
         mine = {row["category"]: row for row in rows if row["series"] == name}
         figure.add_bar(
             x=categories, y=[100 * mine[category]["share"] if category in mine else None for category in categories], name=plain_name(name),
-            marker={"color": colours.get(name, GREY), "pattern": {"shape": "" if name in colours else "/"}},
+            marker={"color": colours.get(name, GREY), "pattern": {"shape": hatch}},
             customdata=[mine[category]["n"] if category in mine else 0 for category in categories],
             hovertemplate="%{x}: %{y:.1f}%, %{customdata:,}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
@@ -224,7 +226,7 @@ def case_mix(rows: Sequence[dict]):
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": GREY, "dash": "dot"})
     figure.update_xaxes(
-        title="relative weight; right of the line the answers weigh more than they should",
+        title="relative weight; above 0: too heavy",
         gridcolor=GRID,
         zeroline=False,
     )

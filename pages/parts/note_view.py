@@ -25,6 +25,14 @@ _CSS = """
 [data-testid="stLayoutWrapper"]:has(> .st-key-case_bar) { position: sticky; top: 0; z-index: 50;
   background: var(--sapphire-page); margin-top: -2.2rem; padding: 2.2rem 0 .4rem; }
 .st-key-note_view { position: sticky !important; top: 6.2rem !important; }
+/* A note beside two answers needs room for three columns; without it they stand below one another. */
+@media (max-width: 1100px) {
+  :is(.st-key-compare_body, .st-key-vote_body) [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"] .st-key-note_view) { flex-wrap: wrap; }
+  :is(.st-key-compare_body, .st-key-vote_body) [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:has(.st-key-note_view),
+  :is(.st-key-compare_body, .st-key-vote_body) [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:has(.st-key-note_view) ~ [data-testid="stColumn"] { min-width: 100%; }
+  :is(.st-key-compare_body, .st-key-vote_body) .st-key-note_view { position: static !important; }
+  :is(.st-key-compare_body, .st-key-vote_body) .sapphire-note .text { height: 42vh; min-height: 14rem; }
+}
 @media (max-width: 900px) { .sapphire-note .text { height: 60vh; } .st-key-note_view { position: static !important; } }
 """
 

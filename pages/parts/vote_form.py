@@ -59,7 +59,7 @@ class VoteForm:
             st.success("You have judged every pair of this ballot. Thank you.", icon=":material/done_all:")
             return
         self._bar(pair)
-        left, right = st.columns([1.15, 2], gap="small")
+        left, right = st.container(key="vote_body").columns([1.15, 2], gap="small")
         with left:
             _note(pair)
         with right:

@@ -13,7 +13,7 @@ import duckdb
 from sapphire.drg.codebook import MDC_TITLES, CodeBook, codebook
 from sapphire.store.connections import Row, rows
 from sapphire.store.database import Store
-from sapphire.store.literals import literal
+from sapphire.store.literals import CURRENT_NOTES, literal
 
 MAX_RUNS = 4
 KEPT_COPIES = 6
@@ -306,7 +306,9 @@ def _answers_sql(run_ids: Sequence[str]) -> str:
     FROM (
         SELECT note_id, max(drg_version) AS drg_version, min(drg_version) AS other_version, {columns}
         FROM prediction WHERE chosen AND error IS NULL AND run_id IN ({", ".join(map(literal, run_ids))}) GROUP BY note_id
-    ) s JOIN current_note n USING (note_id) WHERE {answered}"""
+    ) s JOIN (
+        SELECT seq, note_id, drg_version, drg, title FROM note WHERE seq IN ({CURRENT_NOTES})
+    ) n USING (note_id) WHERE {answered}"""
 
 
 def _copy_sql(runs: int) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sapphire.drg.codebook import codebook
 from sapphire.store.connections import Row
 from sapphire.store.database import Store
+from sapphire.store.literals import CURRENT_NOTES
 from sapphire.store.memory import MemoryTables
 
 if TYPE_CHECKING:
@@ -35,14 +36,10 @@ LEFT JOIN (SELECT run_id, arg_min(author, seq) AS author, arg_min(sampling, seq)
 ORDER BY p.seq DESC
 """
 
-# The rows of `current_note`, found by their numbers: the view itself carries every column through its grouping, in three times the time.
-_NOTES = """
+_NOTES = f"""
 SELECT seq, note_id, coalesce(subject_id, note_id) AS patient, words, trap, coalesce(source, '') AS source, coalesce(split, '') AS split,
     import_id, drg, CASE WHEN drg IS NULL THEN title END AS title, drg_version
-FROM note WHERE seq IN (
-    SELECT max(seq) FROM note
-    WHERE import_id NOT IN (SELECT import_id FROM import_event WHERE kind = 'withdrawn') GROUP BY note_id
-)
+FROM note WHERE seq IN ({CURRENT_NOTES})
 """
 _IMPORTS = """
 SELECT import_id, array_to_string(any_value(files), ', ') || strftime(min(recorded_at), ' · %d %b %Y') AS name
