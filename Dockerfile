@@ -9,6 +9,7 @@ COPY requirements-app.txt pyproject.toml ./
 RUN pip install --no-cache-dir --disable-pip-version-check -r requirements-app.txt
 
 COPY sapphire sapphire
+COPY models models
 COPY pages pages
 COPY .streamlit .streamlit
 COPY app.py ./
