@@ -7,6 +7,7 @@ When several runs are chosen, all are measured on the notes that every one of th
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,12 +144,13 @@ class Evaluation:
         )
         notes = notes.filter(notes["gold"].is_valid())
         asked = {run["run_id"]: run["samples"] for run in self.runs()}
-        return [
-            self._mark(
-                run, self.copy.tables[table], notes, notes[f"at_{i}"].to_numpy(), asked[run], choice.k, version, covered
-            )
-            for i, (run, table) in enumerate(zip(choice.runs, tables, strict=True))
-        ]
+
+        def marked(i: int) -> Scored:
+            run, answers, at = choice.runs[i], self.copy.tables[tables[i]], notes[f"at_{i}"].to_numpy()
+            return self._mark(run, answers, notes, at, asked[run], choice.k, version, covered)
+
+        with ThreadPoolExecutor(max_workers=2) as pool:  # NumPy lets both cores work
+            return list(pool.map(marked, range(len(tables))))
 
     def _mark(
         self, run_id: str, answers, notes, at: np.ndarray, asked: int, k: int, version: str, covered: Coverage
@@ -170,7 +172,7 @@ class Evaluation:
         rewards, unknown = _rewards(codes, marks.outcomes, np.repeat(failed, sizes))
         return Scored(
             run_id=run_id, version=version, table=self.copy.tables.keep(pa.table(columns)), notes=len(gold),
-            patients=len(np.unique(notes["patient"].to_numpy())), answers=len(codes), few=int((marks.answers < k).sum()),
+            patients=np.count_nonzero(np.bincount(notes["patient"].to_numpy())), answers=len(codes), few=int((marks.answers < k).sum()),
             failed=int(failed.sum()), k=k, rewards=rewards, unknown=unknown, coverage=covered,
         )  # fmt: skip
 

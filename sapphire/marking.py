@@ -87,10 +87,14 @@ def mark(
 
 def _pass(answers: np.ndarray, right: np.ndarray, k: int) -> np.ndarray:
     """pass@k of each note; the few distinct pairs of counts are reckoned once each."""
-    code = answers.astype(np.int64) << 32 | right
-    distinct, place = np.unique(code, return_inverse=True)
-    values = [pass_at_k(int(c >> 32), int(c & 0xFFFFFFFF), k) if c >> 32 >= k else np.nan for c in distinct]
-    return np.array(values)[place] if len(values) else np.empty(0)
+    width = int(right.max(initial=0)) + 1
+    code = answers.astype(np.int64) * width + right
+    values = np.full(int(code.max(initial=0)) + 1, np.nan)
+    for each in np.flatnonzero(np.bincount(code)):
+        n, hits = divmod(int(each), width)
+        if n >= k:
+            values[each] = pass_at_k(n, hits, k)
+    return values[code]
 
 
 def _majority(votes: np.ndarray, meant: np.ndarray) -> np.ndarray:
