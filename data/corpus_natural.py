@@ -45,22 +45,22 @@ def true_lines(stay: Claim, text: str, quotes: Mapping[str, str] = MappingProxyT
     """The lines of the codes that known words of the text show, or the given quotes; none when these alone would not give the DRG, or a
     line is not true."""
     codes = (stay.pdx, *stay.procedures, *stay.sdx)
-    shown = evidence(codes, text)
-    known_words = {code for item in shown for code in item.codes}
-    shown += [
+    seen = evidence(codes, text)
+    known_words = {code for item in seen for code in item.codes}
+    seen += [
         Evidence((code,), quotes[code], name((code,)))
         for code in dict.fromkeys(codes)
         if code in quotes and code not in known_words
     ]
-    shown.sort(key=lambda item: codes.index(item.codes[0]))
-    told = frozenset(code for item in shown for code in item.codes)
-    if not shown or shown[0].codes[0] != stay.pdx:
+    seen.sort(key=lambda item: codes.index(item.codes[0]))
+    told = frozenset(code for item in seen for code in item.codes)
+    if not seen or seen[0].codes[0] != stay.pdx:
         return []
     known = _only(stay, told)
     if drg_of(known)[0] != drg_of(stay)[0]:
         return []
-    shown[:1] = apart(shown[0])
-    lines = lines_for(group(known), shown, claim=known)
+    seen[:1] = apart(seen[0])
+    lines = lines_for(group(known), seen, claim=known)
     verdicts = check(lines, text, stay.version, Context(stay.age, stay.sex, stay.discharge_status, told))
     return lines if all(verdict.true for verdict in verdicts) else []
 

@@ -5,10 +5,13 @@ that a prompt is short. Language it learns from these alone: new words remain st
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from data.sft_rows import rows
+from train.recipe import RecipeError
 from train.rows import read
 from train.tiny import save_tokenizer
 
@@ -19,7 +22,7 @@ SAMPLE = 2_000  # cases for the tokenizer
 
 def texts(cases: Path, limit: int = SAMPLE) -> Iterator[str]:
     """What the model reads and writes of the first cases of a file."""
-    for row, _ in zip(rows(read(cases), "grounded", "short"), range(limit), strict=False):
+    for row in rows(islice(read(cases), limit), "grounded", "short"):
         yield from (message["content"] for message in (*row["prompt"], *row["completion"]))
 
 
@@ -46,13 +49,18 @@ def save_base(folder: Path, cases: Path) -> Path:
     return folder
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=Path, default=Path("corpus/train.parquet"))
     parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    print(save_base(options.out, options.cases))
+    options = parser.parse_args(argv)
+    try:
+        print(save_base(options.out, options.cases))
+    except RecipeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
