@@ -1,8 +1,11 @@
-"""What our GRPO step costs beside plain TRL's, and what resampling adds: `python -m bench.training [--pairs 20] [--sft-steps 24]`.
+"""What our GRPO step costs beside plain TRL's, and what resampling adds: `python -m bench.training [step|resampling]`.
 
-On the tiny model and its five stays (`python -m train.tiny`), taught for a while so that some groups are dead. Steps of the two
-that are compared alternate, on the same prompts; printed are the median ratio and its 95% bootstrap interval. How much resampling adds
-hangs on how many groups are dead, which is printed too; the reference draws again one prompt after another, so that is beside it.
+On the tiny model and its five stays (`python -m train.tiny`), taught for a while so that some groups are dead. Each round makes one
+step of every kind, in an order drawn anew, on the same prompts and the same random numbers; printed are medians of the ratios within
+a round, by this process's own time on the processor (other work on the machine matters less to it) and by the clock, each
+with its 95% bootstrap interval. How much resampling adds hangs on how many groups are dead, how many attempts they need, and on
+the share of generation in a step, since one more call of generation adds up to that share: all are printed. The reference
+draws again one prompt after another, so that is beside it.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from train.rewards import functions, rewards_of
 from train.run import Run, command
 
 GROUPS = 4  # of each stay, four completions each
+MODES = ("neutral", "positive")
 
 
 def trainer(resample: str | None):
@@ -65,66 +69,91 @@ def one_after_another(completions, size, mode, attempts, sample, score, seed, te
     return done
 
 
-def step(made) -> float:
-    """Seconds of one generation, its rewards, the loss, its gradient, rollouts and log, without the optimizer."""
+def step(made, seed: int) -> dict[str, float]:
+    """One generation, its rewards, the loss, its gradient, rollouts and log, without the optimizer: seconds of the processor and of
+    the clock, and what TRL and we measured in it."""
     from transformers import set_seed
 
     made.model.train()
     made.current_gradient_accumulation_steps = 1
     batch = [row for _ in range(GROUPS) for row in made.train_dataset for _ in range(made.num_generations)]
-    set_seed(step.seed)
+    set_seed(seed)
     grpo_trainer.resample = getattr(made, "way", resample)
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     made.training_step(made.model, batch, None)
-    step.notes = {name: mean(values) for name, values in made._metrics["train"].items() if values}
+    notes = {name: mean(values) for name, values in made._metrics["train"].items() if values}
     made.log({"loss": 0.0})
     made.model.zero_grad()
-    return time.perf_counter() - began
+    return notes | {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - began}
 
 
-step.seed, step.notes = 0, {}
+def rounds(trainers: dict, count: int) -> dict[str, list[dict[str, float]]]:
+    """Steps of each kind, the two that warm up left out."""
+    done = {name: [] for name in trainers}
+    for number in range(-2, count):
+        for name in random.Random(number).sample(sorted(trainers), len(trainers)):
+            measured = step(trainers[name], number + 2)
+            if number >= 0:
+                done[name].append(measured)
+    return done
 
 
-def compare(name: str, one, other, pairs: int) -> None:
-    """Print other's time over one's; the order within a pair alternates."""
-    times, again, dead = [], [], []
-    for number in range(-2, pairs):  # two pairs to warm up
-        step.seed = number + 2
-        first, second = (one, other) if number % 2 else (other, one)
-        took = {id(first): step(first)}
-        notes = step.notes
-        took[id(second)] = step(second)
-        notes = notes if first is other else step.notes
-        again.append(notes.get("resampled/completions", 0.0))
-        dead.append(notes.get("resampled/groups", notes["frac_reward_zero_std"]))
-        if number >= 0:
-            times.append((took[id(one)], took[id(other)]))
-    ratios = [b / a for a, b in times]
+def ratio(one: list[dict], other: list[dict], by: str) -> str:
+    """Other's time over one's: the median of the rounds and its 95% bootstrap interval."""
+    ratios = [second[by] / first[by] for first, second in zip(one, other, strict=True)]
     chance = random.Random(7)
-    drawn = sorted(median(chance.choices(ratios, k=pairs)) for _ in range(2000))
+    drawn = sorted(median(chance.choices(ratios, k=len(ratios))) for _ in range(2000))
+    return f"{median(ratios):.3f} ({drawn[50]:.3f} to {drawn[1949]:.3f})"
+
+
+def tell(name: str, one: list[dict], other: list[dict]) -> None:
+    print(f"{name}: processor {ratio(one, other, 'cpu')}, clock {ratio(one, other, 'wall')}, n={len(one)}", flush=True)
+
+
+def means(steps: list[dict], name: str) -> float:
+    return mean(each.get(name, 0.0) for each in steps)
+
+
+def measure_step(count: int) -> None:
+    done = rounds({"TRL": trainer(None), "ours": trainer("none")}, count)
+    tell("a step of ours over plain TRL's", done["TRL"], done["ours"])
+
+
+def measure_resampling(count: int) -> None:
+    trainers = {"none": trainer("none")}
+    for mode in MODES:
+        trainers[mode], trainers[f"{mode}, one by one"] = trainer(mode), trainer(mode)
+        trainers[f"{mode}, one by one"].way = one_after_another
+    done = rounds(trainers, count)
+    plain = done["none"]
     print(
-        f"{name}: {median(ratios):.3f} (95% {drawn[50]:.3f} to {drawn[1949]:.3f}), n={pairs}, "
-        f"{median(a for a, _ in times):.2f} s against {median(b for _, b in times):.2f} s, {mean(dead):.0%} of groups dead at first, drawn again {mean(again):.2f} times a completion",
-        flush=True,
+        f"a step without resampling: {median(each['cpu'] for each in plain):.2f} s of the processor, "
+        f"{means(plain, 'seconds/generation') / means(plain, 'wall'):.0%} of the time is generation, "
+        f"{means(plain, 'frac_reward_zero_std'):.0%} of groups have no variance"
     )
+    for mode in MODES:
+        print(
+            f"{mode}: {means(done[mode], 'resampled/groups'):.0%} of groups drawn again, "
+            f"{means(done[mode], 'resampled/completions') / (means(done[mode], 'resampled/groups') or 1):.1f} attempts each"
+        )
+        tell(f"a step with {mode} resampling over one without", plain, done[mode])
+        tell(f"{mode} resampling one prompt after another over ours", done[mode], done[f"{mode}, one by one"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--sft-steps", type=int, default=24)
+    parser.add_argument("what", nargs="?", choices=["step", "resampling", "both"], default="both")
+    parser.add_argument("--pairs", type=int, default=20, help="rounds (default 20)")
+    parser.add_argument("--sft-steps", type=int, default=24, help="the more, the more groups are dead (default 24)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
         tiny.main()
         command("sft", sft.train, ["tiny-sft", f"trl.max_steps={options.sft_steps}"])
-        plain, ours = trainer(None), trainer("none")
-        compare("a step of ours over plain TRL's", plain, ours, options.pairs)
-        for mode in ("neutral", "positive"):
-            together, single = trainer(mode), trainer(mode)
-            single.way = one_after_another
-            compare(f"a step with {mode} resampling over one without", ours, together, options.pairs)
-            compare(f"{mode} resampling one prompt after another over ours", together, single, options.pairs)
+        if options.what != "resampling":
+            measure_step(options.pairs)
+        if options.what != "step":
+            measure_resampling(options.pairs)
 
 
 if __name__ == "__main__":

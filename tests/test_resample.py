@@ -16,9 +16,10 @@ class Engine:
     def __init__(self, *calls):
         self.calls, self.asked, self.temperatures = list(calls), [], []
 
-    def sample(self, rows, temperature):
+    def sample(self, rows, temperatures):
+        assert len(rows) == len(temperatures)
         self.asked.append(rows)
-        self.temperatures.append(temperature)
+        self.temperatures.append(temperatures)
         return self.calls.pop(0)
 
     def score(self, rows, drawn):
@@ -31,26 +32,37 @@ def test_what_is_dead():
 
 
 def test_all_dead_groups_are_drawn_in_one_call_until_they_live():
-    engine = Engine([-2, -2, -2, 2], [1, -2, 5, 6])
-    done, again, temperatures = resample([-2, -2, 2, -2, 0, 0], 2, "neutral", 12, engine.sample, engine.score, "7")
-    assert engine.asked == [[0, 1, 4, 5], [0, 1, 0, 1]]
-    assert done == [1, -2, 2, -2, -2, 2]  # of two attempts in a call the first that lives
-    assert again == [2, 2, 0, 0, 1, 1]
-    assert temperatures == [*[engine.temperatures[1]] * 2, None, None, *[engine.temperatures[0]] * 2]
-    assert set(engine.temperatures) <= set(TEMPERATURES)
+    whole = [-2, -2, 2, -2, 0, 0, 0, 1, 0, 1]
+    engine = Engine([-2, -2, -2, 2, 3, 3, 5, 6], [1, -2] + [9, 9] * 4)
+    done, again, temperatures = resample(whole, 2, "neutral", 12, engine.sample, engine.score, "7")
+    assert engine.asked == [[0, 1, 4, 5] * 2, [0, 1] * 5]  # never more completions than the step has
+    assert done == [1, -2, 2, -2, -2, 2, 0, 1, 0, 1]  # of several attempts the first that lives
+    assert again == [3, 3, 0, 0, 1, 1, 0, 0, 0, 0]
+    first, second = engine.temperatures
+    assert temperatures == [*second[:2], None, None, *first[2:4], *[None] * 4]
 
 
-def test_attempts_are_made_in_few_calls_none_larger_than_the_step():
-    whole = [0, 0] + [0, 1] * 5
-    engine = Engine([0, 0], [0, 0] * 2, [0, 0] * 4, [0, 0] * 4 + [3, 4])
-    done, again, _ = resample(whole, 2, "neutral", 12, engine.sample, engine.score, "7")
-    assert [len(rows) // 2 for rows in engine.asked] == [1, 2, 4, 5]
-    assert (done[:2], again[:2], again[2:]) == ([3, 4], [12, 12], [0] * 10)
+def test_attempts_are_made_in_as_few_calls_as_the_steps_size_allows():
+    engine = Engine([0, 0] * 11 + [3, 4])
+    done, again, _ = resample([0, 0] + [0, 1] * 11, 2, "neutral", 12, engine.sample, engine.score, "7")
+    assert (engine.calls, done[:2], again[:2], again[2:]) == ([], [3, 4], [12, 12], [0] * 22)
+    engine = Engine(*[[0, 0] * 6] * 2)
+    again = resample([0, 0] + [0, 1] * 5, 2, "neutral", 12, engine.sample, engine.score, "7")[1]
+    assert engine.calls == [] and again[:2] == [12, 12]
     engine = Engine(*[[0] * 4] * 12)
     again = resample([0] * 4 + [0, 1], 2, "neutral", 12, engine.sample, engine.score, "7")[1]
     assert engine.calls == [] and again == [12] * 4 + [0] * 2  # two groups of three are dead: one attempt a call
     engine = Engine(*[[0, 0]] * 3)
-    assert resample(whole, 2, "fresh", 3, engine.sample, engine.score, "7")[1][:2] == [3, 3]
+    assert resample([0, 0] + [0, 1] * 5, 2, "fresh", 3, engine.sample, engine.score, "7")[1][:2] == [3, 3]
+
+
+def test_each_attempt_of_each_group_has_a_temperature_of_its_own():
+    engine = Engine([0] * 240)
+    resample([0] * 4 * 5 + [0, 0, 0, 1] * 55, 4, "neutral", 12, engine.sample, engine.score, "7")
+    (heat,) = engine.temperatures
+    groups = [set(heat[at : at + 4]) for at in range(0, 240, 4)]
+    assert all(len(group) == 1 for group in groups)
+    assert {value for group in groups for value in group} == set(TEMPERATURES)
 
 
 def test_positive_also_wants_a_reward_above_zero_and_gives_up_after_its_attempts():

@@ -16,6 +16,7 @@ from train.grpo_trainer import DR_GRPO_TOKENS  # noqa: E402
 from train.kl import cosine  # noqa: E402
 from train.recipe import read_recipe, trl_config  # noqa: E402
 from train.run import Run  # noqa: E402
+from train.temperatures import drawing_at  # noqa: E402
 
 pytestmark = pytest.mark.torch
 BETA, STEPS = 0.04, 2  # micro-batches a step
@@ -136,3 +137,21 @@ def test_advantages_are_rewards_less_their_groups_mean(made, scale, tmp_path):
     assert table["advantage"] == pytest.approx(by_hand.flatten().tolist(), abs=1e-4)
     assert made._metrics["train"]["reward_spread"][-1] == pytest.approx(rewards.std(1).mean().item())
     assert made._metrics["train"]["frac_reward_zero_std"][-1] == 0.5
+
+
+def test_each_row_is_drawn_at_its_own_temperature(made):
+    """Nearly 0 is the likeliest token each time; 1, the training's own, is what is drawn without a word of temperatures."""
+    prompts = made._tokenize_prompts([_rows()[0]["prompt"]] * 6)[0]
+
+    def drawn() -> list[list[int]]:
+        torch.manual_seed(7)
+        return made._generate_single_turn(prompts, None, {}, 2)[0]
+
+    plain = drawn()
+    with drawing_at(made, [1.0] * 6):
+        assert drawn() == plain
+    with drawing_at(made, [1e-4, 1e-4, 1.0, 1.0, 0.7, 0.7]):
+        cold, same, *warm = drawn()
+    assert cold == same and all(row != cold for row in warm) and warm[:2] == plain[2:4] and warm[2:] != plain[4:]
+    likeliest = made.model(input_ids=torch.tensor([prompts[0]])).logits[0, -1].argmax().item()
+    assert cold[0] == likeliest and drawn() == plain

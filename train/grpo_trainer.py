@@ -16,6 +16,7 @@ from train.recipe import Recipe
 from train.resample import TEMPERATURES, resample
 from train.rewards import Rewards
 from train.run import Run, write_whole
+from train.temperatures import calls, drawing_at
 
 DR_GRPO_TOKENS = 1024  # the paper's constant, whatever length completions may have
 
@@ -75,12 +76,15 @@ class Trainer(GRPOTrainer):
         seed = f"{self.args.seed} {self.state.global_step} {self.accelerator.process_index}"
         chance = random.Random(seed)
 
-        def sample(rows: list[int], temperature: float) -> list[tuple]:
+        def sample(rows: list[int], temperatures: list[float]) -> list[tuple]:
             if mode == "fresh":
                 self._give_way(rows[::num_generations], prompt_ids, chance)
-            with self._temperature(temperature):
-                new = draw([prompt_ids[row] for row in rows], images, multimodal_fields, num_generations)
-            return _pairs(*new)
+            drawn: dict[int, tuple] = {}
+            for places in calls(self, temperatures):
+                with drawing_at(self, [temperatures[place] for place in places]):
+                    ids = [prompt_ids[rows[place]] for place in places]
+                    drawn |= zip(places, _pairs(*draw(ids, images, multimodal_fields, num_generations)), strict=True)
+            return [drawn[place] for place in range(len(rows))]
 
         def score(rows: list[int], drawn: list[tuple]) -> list[float]:
             return self.rewards.totals([ids for ids, _ in drawn], _columns([self._rows[row] for row in rows]))
@@ -102,22 +106,6 @@ class Trainer(GRPOTrainer):
             ids = self._tokenize_prompts([row["prompt"]])[0][0]
             for at in range(first, first + self.num_generations):
                 self._rows[at], self._prompts[at], prompt_ids[at] = row, row["prompt"], ids
-
-    @contextmanager
-    def _temperature(self, value: float):
-        """Sample at another temperature; training's log-probabilities keep their own."""
-        holder = self.vllm_generation if self.use_vllm else self.generation_config
-        before = holder.temperature
-        try:
-            self._set_temperature(holder, value)
-            yield
-        finally:
-            self._set_temperature(holder, before)
-
-    def _set_temperature(self, holder: Any, value: float) -> None:
-        holder.temperature = value
-        if not self.use_vllm:
-            self.generation_kwargs["temperature"] = value  # transformers reads both
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         with self._timed("reward"):

@@ -1,7 +1,7 @@
 """Dynamic resampling: groups without signal are sampled again, all of a step together, before anything is learnt from them.
 
 A group is dead when its rewards are all equal, since then every advantage is 0. In the paper each such prompt is sampled again
-up to 12 times at a temperature drawn from 0.7 to 1.0: *neutral* stops at any variance, *positive* also wants one reward above 0.
+up to 12 times, each time at a temperature drawn from 0.7 to 1.0: *neutral* stops at any variance, *positive* also wants one reward above 0.
 What is drawn at another temperature than the training's is off-policy, in the paper as here; importance sampling would
 undo it (the weight of 300 tokens at 0.7 is about e^-6), so both together are refused. *Fresh* is not the paper's: there the
 group's place is given to another case (`online`), at the training's temperature.
@@ -15,7 +15,7 @@ from train.recipe import Recipe, RecipeError
 
 TEMPERATURES = (0.7, 0.8, 0.9, 1.0)
 
-Sample = Callable[[list[int], float], list[Any]]  # rows, temperature → a completion for each
+Sample = Callable[[list[int], list[float]], list[Any]]  # rows, a temperature for each → a completion for each
 Score = Callable[[list[int], list[Any]], list[float]]  # rows, their completions → rewards
 
 
@@ -36,37 +36,37 @@ def resample(
 ) -> tuple[list[Any], list[int], list[float | None]]:
     """The completions with those of dead groups of `size` drawn anew, at most `attempts` times.
 
-    Few sequences take about as long as many, so calls are what costs: each makes twice as many attempts as the one before, as long as
-    they are no more completions than the step itself has. Of a call's attempts a group keeps the first that lives. *Fresh* makes
-    one attempt a call, since each is another case.
+    A call lasts as long as its longest completion, so few sequences take about as long as many, and calls are what costs: each makes
+    as many attempts at once as fit into the step's own number of completions, which is what the machine was sized for. Attempts stay in
+    their order: a group keeps the first that lives, as if they had been made one after another. *Fresh* makes one attempt a call,
+    since each is another case.
 
     Returns the completions, at which attempt each was drawn (0: the first drawing), and its temperature (None: the training's). The
-    same `seed` draws the same temperatures, one a call.
+    same `seed` draws the same temperatures, one for each attempt of each group.
     """
     kept = list(completions)
     again, drawn_at = [0] * len(kept), [None] * len(kept)
     rewards = score(list(range(len(kept))), kept)
     chance = random.Random(seed)
-    made, most = 0, 1
+    made = 0
     while made < attempts:
         starts = [at for at in range(0, len(kept), size) if dead(rewards[at : at + size], mode)]
         if not starts:
             break
-        tries = min(most, attempts - made, len(kept) // (len(starts) * size))
-        rows = [row for start in starts for row in range(start, start + size)]
-        temperature = chance.choice(temperatures)
-        drawn = sample(rows * tries, temperature)
-        scored = score(rows * tries, drawn)
+        tries = 1 if mode == "fresh" else min(attempts - made, len(kept) // (len(starts) * size))
+        rows = [row for start in starts for row in range(start, start + size)] * tries
+        heat = [value for _ in range(0, len(rows), size) for value in [chance.choice(temperatures)] * size]
+        drawn = sample(rows, heat)
+        scored = score(rows, drawn)
         for place, start in enumerate(starts):
             for attempt in range(tries):
                 at = (attempt * len(starts) + place) * size
-                group = slice(start, start + size)
-                kept[group], rewards[group] = drawn[at : at + size], scored[at : at + size]
-                again[group], drawn_at[group] = [made + attempt + 1] * size, [temperature] * size
+                group, new = slice(start, start + size), slice(at, at + size)
+                kept[group], rewards[group] = drawn[new], scored[new]
+                again[group], drawn_at[group] = [made + attempt + 1] * size, heat[new]
                 if not dead(rewards[group], mode):
                     break
         made += tries
-        most = 1 if mode == "fresh" else 2 * tries
     return kept, again, drawn_at
 
 

@@ -4,6 +4,7 @@ A random Llama of 64 dimensions with a tokenizer of its own, and five stays of a
 else: it shows how a run goes, not how well one codes.
 """
 
+import argparse
 import json
 from collections.abc import Iterable
 from itertools import chain
@@ -109,4 +110,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     main()

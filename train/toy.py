@@ -4,6 +4,7 @@ A random Llama of 64 dimensions and notes of some words learn what goes with wha
 shows how it runs and what it draws, not how well one codes.
 """
 
+import argparse
 import json
 import random
 from pathlib import Path
@@ -70,4 +71,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     main()
