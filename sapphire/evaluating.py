@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sapphire.drg.codebook import Drg, codebook
-from sapphire.marking import NUMBERS, TARGETS, mark
+from sapphire.marking import NUMBERS, mark
 from sapphire.rewards import COT_FIRST_PENALTY, FORMAT_PENALTY, SCHEMES, Outcome
 from sapphire.store import Store
 from sapphire.store.evaluation import (
@@ -51,7 +51,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Scored:
-    """A run's marked notes: `table` in memory, `rewards` counts (Outcome, format holds, a title came first) over its answers, of which
+    """A run's marked notes: `table` in memory, `means` what a note of each pattern has (`marking.Marks`), `rewards` counts (Outcome, format holds, a title came first) over its answers, of which
     `unknown` were stored without their reward terms. `few` counts notes with fewer than k answers, `failed` those without any."""
 
     run_id: str
@@ -63,6 +63,7 @@ class Scored:
     few: int
     failed: int
     k: int
+    means: dict[str, np.ndarray]
     rewards: Counter
     unknown: int
     coverage: Coverage
@@ -162,18 +163,12 @@ class Evaluation:
         marks = mark(codes & (1 << DRG_BITS) - 1, codes >> SAMPLE_BITS, sizes, gold, failed, asked, k, version)
         columns = {name: notes[name] for name in ("seq", "patient", "words", "gold", "mdc", "level")}
         columns |= {name: answers[name].combine_chunks().take(pa.array(at)) for name in ("predicted", "confidence")}
-        columns |= {"gold_notes": np.bincount(gold, minlength=NUMBERS)[gold], "answers": marks.answers}
-        for target in TARGETS:
-            columns |= {
-                f"pass_1_{target}": marks.pass_1[target],
-                f"pass_k_{target}": marks.pass_k[target],
-                f"maj_k_{target}": marks.maj_k[target],
-            }
+        columns |= {"gold_notes": np.bincount(gold, minlength=NUMBERS)[gold], "pattern": marks.pattern.astype(np.int32)}
         rewards, unknown = _rewards(codes, marks.outcomes, np.repeat(failed, sizes))
         return Scored(
             run_id=run_id, version=version, table=self.copy.tables.keep(pa.table(columns)), notes=len(gold),
-            patients=np.count_nonzero(np.bincount(notes["patient"].to_numpy())), answers=len(codes), few=int((marks.answers < k).sum()),
-            failed=int(failed.sum()), k=k, rewards=rewards, unknown=unknown, coverage=covered,
+            patients=np.count_nonzero(np.bincount(notes["patient"].to_numpy())), answers=len(codes), few=int((marks.answers < k)[marks.pattern].sum()),
+            failed=int(failed.sum()), k=k, means=marks.means, rewards=rewards, unknown=unknown, coverage=covered,
         )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Marking many notes at once: how many of a note's answers are right, and whether their majority is, for DRG, base and severity.
 
 The same numbers as `metrics.pass_at_k` and `metrics.maj_at_k` give note by note (a test holds them to it), for arrays of
-hundreds of thousands of notes. A DRG is its number as an integer, 0 for no DRG.
+hundreds of thousands of notes. A DRG is its number as an integer, 0 for no DRG. Notes that are marked alike share a pattern: there
+are some dozens with four answers a note, so what follows reckons with patterns and how many notes or patients have each.
 """
 
 from dataclasses import dataclass
@@ -19,14 +20,13 @@ NUMBERS = 1000  # DRGs are three digits
 
 @dataclass(frozen=True)
 class Marks:
-    """One row a note. For each target: `right` (answers that are right), `pass_1`, `pass_k` and `maj_k`; the last two are nan for a
-    note with fewer than k answers. `answers` counts a note's answers. `outcomes` has one Outcome index an answer."""
+    """`pattern` (notes,) is each note's place in `answers`, which counts a note's answers, and in `means`: for each measure and target
+    ("pass_1_drg" to "maj_k_severity") what such a note has. Pass@k and Maj@k are nan with fewer than k answers. `outcomes` has one
+    Outcome index an answer."""
 
+    pattern: np.ndarray
     answers: np.ndarray
-    right: dict[str, np.ndarray]
-    pass_1: dict[str, np.ndarray]
-    pass_k: dict[str, np.ndarray]
-    maj_k: dict[str, np.ndarray]
+    means: dict[str, np.ndarray]
     outcomes: np.ndarray
 
 
@@ -66,23 +66,76 @@ def mark(
     """
     note = np.repeat(np.arange(len(sizes)), sizes)
     place = np.arange(len(drgs)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    answers = np.where(failed, np.maximum(sizes, expected), sizes)
-    right, pass_1, pass_k, maj_k, hits = {}, {}, {}, {}, {}
+    shape = (int(sizes.max(initial=1)), len(sizes))  # one row an answer's place: whole rows are compared at once
+    said, early = np.zeros(shape, np.int16), np.zeros(shape, bool)
+    said[place, note], early[place, note] = drgs, samples < k
+    hits, right, tied = {}, {}, {}
     for target, key in keys(version).items():
-        said, meant = key[drgs], key[gold]
-        hits[target] = (said == meant[note]) & (said >= 0)
-        right[target] = np.bincount(note, hits[target], minlength=len(sizes)).astype(np.int32)
-        pass_1[target] = right[target] / np.maximum(answers, 1)
-        pass_k[target] = _pass(answers, right[target], k)
-        votes = np.full((len(sizes), int(sizes.max(initial=1))), -1, dtype=np.int16)
-        votes[note, place] = np.where(samples < k, said, -1)
-        maj_k[target] = np.where(answers >= k, _majority(votes, meant), np.nan)
+        named, meant = key[said], key[gold]
+        hits[target] = named == meant
+        right[target] = hits[target].sum(axis=0, dtype=np.int32)
+        tied[target] = _tied(np.where(early, named, -1), meant)
+    answers = np.where(failed, np.maximum(sizes, expected), sizes)
+    pattern, one = distinct(answers, *(right[target] * (len(said) + 1) + tied[target] for target in TARGETS))
     outcomes = np.select(
-        [drgs == 0, hits["drg"], hits["base"], hits["severity"]],
-        [list(Outcome).index(each) for each in (Outcome.INVALID, Outcome.FULL, Outcome.BASE, Outcome.SEVERITY)],
-        list(Outcome).index(Outcome.NOTHING),
+        [said == 0, hits["drg"], hits["base"], hits["severity"]],
+        [np.int8(list(Outcome).index(each)) for each in (Outcome.INVALID, Outcome.FULL, Outcome.BASE, Outcome.SEVERITY)],
+        np.int8(list(Outcome).index(Outcome.NOTHING)),
+    )  # fmt: skip
+    return Marks(
+        pattern,
+        answers[one],
+        _means(
+            answers[one],
+            {target: each[one] for target, each in right.items()},
+            {target: each[one] for target, each in tied.items()},
+            k,
+        ),
+        outcomes[place, note],
     )
-    return Marks(answers, right, pass_1, pass_k, maj_k, outcomes)
+
+
+def distinct(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct rows of columns of whole numbers from 0: each row's place among them, and for each place one row that is there."""
+    import pyarrow as pa
+
+    place = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        code = place * (int(column.max(initial=0)) + 1) + column
+        place = pa.array(code).dictionary_encode().indices.to_numpy().astype(np.int64)
+    one = np.zeros(int(place.max(initial=-1)) + 1, np.int64)
+    one[place] = np.arange(len(place))
+    return place, one
+
+
+def patient_sums(values: np.ndarray, patterns: np.ndarray, sizes: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """The rows that `metrics.interval_tuples` takes, from patients' notes by pattern; no rows where no note counts.
+
+    Args:
+        values: (patterns,) what a note has; nan: it does not count.
+        patterns: the patterns of one patient's notes after another's.
+        sizes: (lists,) how many notes each patient has.
+        patients: (lists,) how many patients have just these notes.
+    """
+    patient, value = np.repeat(np.arange(len(sizes)), sizes), values[patterns]
+    counts = ~np.isnan(value)
+    sums = np.bincount(patient, np.where(counts, value, 0), len(sizes)).round(9)
+    notes = np.bincount(patient, counts, len(sizes))
+    # As complex numbers, pairs of sums and notes are put in order and told apart together.
+    pairs, at = np.unique((sums + 1j * notes)[notes > 0], return_inverse=True)
+    return np.column_stack([pairs.real, pairs.imag, np.bincount(at, patients[notes > 0], len(pairs))])
+
+
+def _means(
+    answers: np.ndarray, right: dict[str, np.ndarray], tied: dict[str, np.ndarray], k: int
+) -> dict[str, np.ndarray]:
+    means = {}
+    for target in TARGETS:
+        credit = np.where(tied[target] > 0, 1 / np.maximum(tied[target], 1), 0.0)
+        means[f"pass_1_{target}"] = right[target] / np.maximum(answers, 1)
+        means[f"pass_k_{target}"] = _pass(answers, right[target], k)
+        means[f"maj_k_{target}"] = np.where(answers >= k, credit, np.nan)
+    return means
 
 
 def _pass(answers: np.ndarray, right: np.ndarray, k: int) -> np.ndarray:
@@ -97,14 +150,16 @@ def _pass(answers: np.ndarray, right: np.ndarray, k: int) -> np.ndarray:
     return values[code]
 
 
-def _majority(votes: np.ndarray, meant: np.ndarray) -> np.ndarray:
-    """maj@k of each row of votes (-1 is no vote): 1/t when the right answer is one of t commonest, else 0."""
-    votes = np.sort(votes, axis=1)
-    run = np.zeros(votes.shape, dtype=np.int16)
-    for j in range(votes.shape[1]):
-        again = votes[:, j] == votes[:, j - 1] if j else np.zeros(len(votes), bool)
-        run[:, j] = np.where(votes[:, j] < 0, 0, np.where(again, run[:, j - 1] + 1, 1))
-    most = run.max(axis=1, initial=0)
-    tied = (run == most[:, None]).sum(axis=1)
-    mine = ((votes == meant[:, None]) & (votes >= 0)).sum(axis=1)
-    return np.where((mine == most) & (most > 0), 1 / np.maximum(tied, 1), 0.0)
+def _tied(votes: np.ndarray, meant: np.ndarray) -> np.ndarray:
+    """Of each column of votes (-1 is no vote) how many answers are commonest, if the right one is among them; else 0."""
+    alike = np.ones(votes.shape, np.int16)  # votes that say what this one says
+    for i in range(len(votes)):
+        for j in range(i):
+            same = votes[i] == votes[j]
+            alike[i] += same
+            alike[j] += same
+    alike[votes < 0] = 0
+    most = alike.max(axis=0)
+    mine = (votes == meant).sum(axis=0, dtype=np.int16)
+    tied = (alike == most).sum(axis=0, dtype=np.int16) // np.maximum(most, 1)
+    return np.where((mine == most) & (most > 0), tied, 0)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sapphire import metrics
 from sapphire.drg.codebook import MDC_TITLES, Drg, codebook
 from sapphire.evaluating import Choice, Evaluation, Scored, drg
-from sapphire.marking import TARGETS
+from sapphire.marking import TARGETS, distinct, patient_sums
 from sapphire.profiles import SEES_WEIGHTS
 from sapphire.rewards import LEVEL_NAMES
 from sapphire.store import scores
@@ -57,26 +57,18 @@ def _rows(evaluation: Evaluation, scored: Scored, by: str, targets: Sequence[str
 
 def _reckoned(evaluation: Evaluation, scored: Scored, by: str, targets: Sequence[str], names: Sequence[str]):
     titles = measure_names(scored.k)
-    # Notes with fewer than k answers count for Pass@1 and for nothing else; where there are none, one query does.
-    queries = (
-        ((["pass_1"], 0), (["pass_k", "maj_k"], scored.k)) if scored.few else ((["pass_1", "pass_k", "maj_k"], 0),)
-    )
-    for counted, least in queries:
-        columns = [(name, target) for name in names if name in counted for target in targets]
-        if not columns:
-            continue
-        groups = scores.tuples(
-            evaluation.copy.tables, scored.table, [f"{name}_{target}" for name, target in columns], by, least
-        )
-        for group, found in groups.items():
-            for name, target in columns:
-                rows = found[f"{name}_{target}"]
-                (interval,) = metrics.interval_tuples(rows)
-                yield {
-                    "run_id": scored.run_id, "group": group, "measure": titles[name], "target": TARGETS[target],
-                    "estimate": interval.estimate, "low": interval.low, "high": interval.high, "notes": interval.n,
-                    "patients": sum(row[-1] for row in rows), "method": interval.method,
-                }  # fmt: skip
+    groups = scores.patterns(evaluation.copy.tables, scored.table, by)
+    for group, patients in groups.items():
+        for name, target in ((name, target) for name in names for target in targets):
+            rows = patient_sums(scored.means[f"{name}_{target}"], *patients)
+            if not len(rows):  # no note has k answers
+                continue
+            (interval,) = metrics.interval_tuples(rows)
+            yield {
+                "run_id": scored.run_id, "group": group, "measure": titles[name], "target": TARGETS[target],
+                "estimate": interval.estimate, "low": interval.low, "high": interval.high, "notes": interval.n,
+                "patients": int(rows[:, -1].sum()), "method": interval.method,
+            }  # fmt: skip
 
 
 def with_group_names(rows: list[dict], by: str) -> list[dict]:
@@ -107,35 +99,33 @@ def _tests(evaluation: Evaluation, first: Scored, others: Sequence[Scored]) -> l
 
 
 def _differences(evaluation: Evaluation, first: Scored, other: Scored):
-    """Other minus first. The tables hold the same notes in the same order, so that columns subtract."""
+    """Other minus first. The tables hold the same notes in the same order, so that patterns pair up."""
     import numpy as np
     import pyarrow as pa
 
     mine, theirs = (evaluation.copy.tables[each.table] for each in (first, other))
-    columns = {
-        f"{name}_{target}": (title, words)
-        for name, title in measure_names(first.k).items()
-        for target, words in TARGETS.items()
-    }
-    values = {column: (mine[column].to_numpy(), theirs[column].to_numpy()) for column in columns}
-    least = np.minimum(mine["answers"].to_numpy(), theirs["answers"].to_numpy())
-    shared = {name: mine[name] for name in ("seq", "patient", "gold")} | {"answers": least}
-    table = evaluation.copy.tables.keep(pa.table(shared | {column: b - a for column, (a, b) in values.items()}))
-    for column, (title, words) in columns.items():
-        k = 0 if title == "Pass@1" else first.k
-        found = scores.tuples(evaluation.copy.tables, table, [column], "", k)
-        if not found:
-            continue
-        test = metrics.paired_tuples(found[""][column])
-        a, b = (each[least >= k] for each in values[column])
-        binary = np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all()
-        only = int(((a == 1) & (b == 0)).sum()), int(((a == 0) & (b == 1)).sum())
-        yield {
-            "run_id": other.run_id, "measure": title, "target": words, "difference": test.difference.estimate, "low": test.difference.low,
-            "high": test.difference.high, "p": test.p, "notes": test.difference.n, "only_first": only[0], "only_other": only[1],
-            "mcnemar": metrics.mcnemar(*only) if binary else None,
-        }  # fmt: skip
+    both = mine["pattern"].to_numpy(), theirs["pattern"].to_numpy()
+    pattern, one = distinct(*both)
+    a, b = (each[one] for each in both)
+    notes = np.bincount(pattern)
+    table = evaluation.copy.tables.keep(pa.table({"patient": mine["patient"], "pattern": pattern}))
+    patients = scores.patterns(evaluation.copy.tables, table)[""]
     evaluation.copy.tables.drop(table)
+    for name, title in measure_names(first.k).items():
+        for target, words in TARGETS.items():
+            before, after = first.means[f"{name}_{target}"][a], other.means[f"{name}_{target}"][b]
+            rows = patient_sums(after - before, *patients)
+            if not len(rows):
+                continue
+            test = metrics.paired_tuples(rows)
+            counted = ~np.isnan(after - before)
+            binary = np.isin(before[counted], (0, 1)).all() and np.isin(after[counted], (0, 1)).all()
+            only = int(notes[(before == 1) & (after == 0)].sum()), int(notes[(before == 0) & (after == 1)].sum())
+            yield {
+                "run_id": other.run_id, "measure": title, "target": words, "difference": test.difference.estimate, "low": test.difference.low,
+                "high": test.difference.high, "p": test.p, "notes": test.difference.n, "only_first": only[0], "only_other": only[1],
+                "mcnemar": metrics.mcnemar(*only) if binary else None,
+            }  # fmt: skip
 
 
 def pairs(evaluation: Evaluation, scored: Scored, wrong_in: Sequence[Scored] = ()) -> dict[tuple[Drg, Drg | None], int]:

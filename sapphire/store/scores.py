@@ -1,7 +1,7 @@
-"""Queries of marked notes: one table a run (see `evaluating.Evaluation`), grouped by patient and then by equal numbers.
+"""Queries of marked notes: one table a run (see `evaluating.Evaluation`), grouped by patient and then by equal notes.
 
 Columns of such a table: seq, patient, words, gold, mdc, level, gold_notes (notes of the set with this right DRG), predicted,
-confidence, answers, and a mean per note for each measure and target: pass_1_drg … maj_k_severity.
+confidence, and `pattern`, a number that notes which are marked alike share (`marking.Marks`).
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from sapphire.store.connections import Row
 from sapphire.store.memory import MemoryTables
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 # What notes are grouped by: the name of a group, and a number that puts the groups in order.
@@ -39,24 +40,25 @@ DIMENSIONS = {
 }
 
 
-def tuples(
-    tables: MemoryTables, table: str, columns: Sequence[str], by: str = "", k: int = 0
-) -> dict[str, dict[str, list[tuple]]]:
-    """For each group of `by` and each column, the rows that `metrics.interval_tuples` takes: the sum over a patient's notes, their
-    number, and how many patients have just these. Only notes with at least k answers."""
+def patterns(
+    tables: MemoryTables, table: str, by: str = ""
+) -> dict[str, tuple["np.ndarray", "np.ndarray", "np.ndarray"]]:
+    """For each group of `by` what `marking.patient_sums` takes: the patterns of one patient's notes after another's, how many notes
+    each has, and how many patients have just these."""
+    import pyarrow.compute as pc
+
     name, order = DIMENSIONS[by]
     trapped = "JOIN (SELECT seq, unnest(trap) AS one_trap FROM note) t USING (seq)" if by == "trap" else ""
-    sums = ", ".join(f"round(sum({column}), 9) AS {column}" for column in columns)
-    found = tables.read(
-        f"""SELECT grp, ord, {", ".join(columns)}, cases, count(*) AS patients FROM (
-            SELECT {name} AS grp, {order} AS ord, patient, {sums}, count(*) AS cases
-            FROM {table} s {trapped} WHERE answers >= {k:d} GROUP BY grp, ord, patient
-        ) GROUP BY GROUPING SETS ({", ".join(f"(grp, ord, cases, {column})" for column in columns)}) ORDER BY ALL"""
+    found = tables.arrow(
+        f"""SELECT grp, patterns, count(*) AS patients FROM (
+            SELECT {name} AS grp, {order} AS ord, list(pattern) AS patterns FROM {table} s {trapped} GROUP BY grp, ord, patient
+        ) GROUP BY grp, ord, patterns ORDER BY ord, grp"""
     )
-    groups: dict[str, dict[str, list[tuple]]] = {}
-    for row in sorted(found, key=lambda row: (row["ord"], row["grp"])):
-        column = next(column for column in columns if row[column] is not None)
-        groups.setdefault(row["grp"], {}).setdefault(column, []).append((row[column], row["cases"], row["patients"]))
+    groups = {}
+    for group in dict.fromkeys(found["grp"].to_pylist()):
+        mine = found.filter(pc.equal(found["grp"], group))
+        lists = mine["patterns"].combine_chunks()
+        groups[group] = lists.flatten().to_numpy(), lists.value_lengths().to_numpy(), mine["patients"].to_numpy()
     return groups
 
 
