@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sapphire.drg.codebook import codebook
+from sapphire.marking import distinct
 from sapphire.store.connections import Row
 from sapphire.store.database import Store
 from sapphire.store.literals import CURRENT_NOTES
 from sapphire.store.memory import MemoryTables
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 KEPT_RUNS = 8  # runs whose answers stay in memory; of 300,000 notes with 8 answers each takes some 20 MB
@@ -67,10 +69,8 @@ FROM prediction WHERE run_id = $run GROUP BY note_id
 """
 
 
-_GOLD = {
-    "recorded": "CASE WHEN coalesce(n.drg_version, $version) = $version THEN coalesce(n.drg, t.drg) END",
-    "reviewed": "CASE WHEN r.drgs = 1 THEN r.drg END",
-}
+# The number of a note's right DRG, from what was recorded with it (l) and what its reviews say (r).
+_GOLD = {"recorded": "l.number", "reviewed": "CASE WHEN r.drgs = 1 THEN r.number END"}
 _GOLD["either"] = f"CASE WHEN r.drgs IS NULL THEN {_GOLD['recorded']} ELSE {_GOLD['reviewed']} END"
 
 
@@ -96,9 +96,9 @@ class CaseFilter:
 # Why an answered note cannot be measured; 0: it can.
 NO_LABEL, OTHER_VERSION, DISAGREE = 1, 2, 3
 _WHY = {
-    "recorded": f"WHEN n.drg_version <> $version THEN {OTHER_VERSION}",
+    "recorded": f"WHEN l.other_version THEN {OTHER_VERSION}",
     "reviewed": f"WHEN r.drgs > 1 THEN {DISAGREE}",
-    "either": f"WHEN r.drgs > 1 THEN {DISAGREE} WHEN r.drgs IS NULL AND n.drg_version <> $version THEN {OTHER_VERSION}",
+    "either": f"WHEN r.drgs > 1 THEN {DISAGREE} WHEN r.drgs IS NULL AND l.other_version THEN {OTHER_VERSION}",
 }
 
 
@@ -119,6 +119,7 @@ class EvaluationCopy:
         self._imports: list[Row] = []
         self._ends: dict[str, object] = {}
         self._kept: dict[str, tuple[str, int]] = {}  # run_id → its table and the answers it holds
+        self._rows: dict[str, np.ndarray] = {}  # table of answers → its row for each note, -1 for none
         self.labels_revision = 0
 
     def refresh(self) -> None:
@@ -129,7 +130,8 @@ class EvaluationCopy:
             notes = self._moved("note", _NOTES_END)
             if notes:
                 self._imports = self._store.read(_IMPORTS)
-                self.tables["note"] = _numbered(self._store.read_arrow(_NOTES))
+                self.tables["note"], self.tables["label"] = _numbered(self._store.read_arrow(_NOTES))
+                self._rows.clear()
             if self._moved("review", _REVIEWS_END) or notes:
                 self.tables.drop("reviewed")
                 self.labels_revision += 1
@@ -149,33 +151,66 @@ class EvaluationCopy:
             kept = self._kept.pop(run_id, None)
             if kept is None or kept[1] != stored:
                 if kept:
-                    self.tables.drop(kept[0])
+                    self._drop(kept[0])
                 kept = (self.tables.keep(_placed(self._store.read_arrow(_ANSWERS, run=run_id))), stored)
             self._kept[run_id] = kept
             while len(self._kept) > KEPT_RUNS:
-                self.tables.drop(self._kept.pop(next(iter(self._kept)))[0])
+                self._drop(self._kept.pop(next(iter(self._kept)))[0])
             return kept
 
     def labelled(self, answers: Sequence[str], cases: CaseFilter, version: str) -> "pa.Table":
-        """The notes that have a row in every one of these tables of answers, by seq: seq, patient (a number), words, gold (a DRG
-        number of `version`, or null and `why` says why not) with its mdc and level, and at_0, at_1, …: the note's row in each table."""
+        """The notes that have a row in every one of these tables of answers: seq, patient (a number), words, gold (a DRG number of
+        `version`, or null and `why` says why not) with its mdc and level, and at_0, at_1, …: the note's row in each table."""
         where, params = cases.where()
         book, titled = self._name_titles(version)
-        places = ", ".join(f"a{i}.at AS at_{i}" for i in range(len(answers)))
-        joined = " ".join(f"JOIN {table} a{i} ON a{i}.note_id = n.note_id" for i, table in enumerate(answers))
+        reviewed = ""
         if cases.labels != "recorded":
             self._read_reviewed()
-            joined += " LEFT JOIN reviewed r ON r.note_id = n.note_id AND r.drg_version = $version"
-        return self.tables.arrow(
-            f"""SELECT n.seq, n.patient, n.words, gold.number AS gold, gold.mdc, gold.level, {places},
+            reviewed = f"""LEFT JOIN (SELECT note_id, drgs, number FROM reviewed LEFT JOIN {book} USING (drg) WHERE drg_version = $version) r
+                ON r.note_id = n.note_id"""
+        shared = self.tables.keep(self._shared(answers))
+        found = self.tables.arrow(
+            f"""WITH recorded AS (
+                SELECT label, book.number, drg_version <> $version AS other_version
+                FROM label l LEFT JOIN {titled} t ON t.title = l.title
+                LEFT JOIN {book} book ON book.drg = coalesce(l.drg, t.drg) AND coalesce(drg_version, $version) = $version
+            )
+            SELECT n.seq, n.patient, n.words, gold.number AS gold, gold.mdc, gold.level, s.* EXCLUDE (place),
                 CASE WHEN gold.number IS NOT NULL THEN 0 {_WHY[cases.labels]} ELSE {NO_LABEL} END AS why
-            FROM note n {joined}
-            LEFT JOIN {titled} t ON t.title = n.title
-            LEFT JOIN {book} gold ON gold.drg = {_GOLD[cases.labels]}
-            WHERE {where} ORDER BY n.seq""",
+            FROM {shared} s JOIN note n USING (place) JOIN recorded l USING (label) {reviewed}
+            LEFT JOIN {book} gold ON gold.number = {_GOLD[cases.labels]}
+            WHERE {where}""",
             version=version,
             **params,
         )
+        self.tables.drop(shared)
+        return found
+
+    def _shared(self, answers: Sequence[str]) -> "pa.Table":
+        """The notes with a row in all these tables: place (in `note`), at_0, at_1, …"""
+        import numpy as np
+        import pyarrow as pa
+
+        rows = [self._rows_of(table) for table in answers]
+        place = np.flatnonzero(np.all([each >= 0 for each in rows], axis=0))
+        return pa.table({"place": place.astype(np.int32)} | {f"at_{i}": each[place] for i, each in enumerate(rows)})
+
+    def _rows_of(self, answers: str) -> "np.ndarray":
+        """(notes,) The row of each note in a table of answers, -1 for none."""
+        import numpy as np
+        import pyarrow.compute as pc
+
+        if answers not in self._rows:
+            notes = self.tables["note"]["note_id"].combine_chunks()
+            place = pc.index_in(self.tables[answers]["note_id"], value_set=notes).fill_null(len(notes)).to_numpy()
+            rows = np.full(len(notes) + 1, -1, np.int32)
+            rows[place] = np.arange(len(place))
+            self._rows[answers] = rows[:-1]
+        return self._rows[answers]
+
+    def _drop(self, answers: str) -> None:
+        self.tables.drop(answers)
+        self._rows.pop(answers, None)
 
     def count(self, cases: CaseFilter) -> int:
         """Notes that pass the filters, answered or not."""
@@ -211,7 +246,7 @@ class EvaluationCopy:
     def _name_titles(self, version: str) -> tuple[str, str]:
         """Tables of one code book, and of the DRG of each recorded title that came without a number."""
         book, name = codebook(version), version.replace(".", "_")
-        titles = self.tables.read("SELECT DISTINCT title FROM note WHERE title IS NOT NULL")
+        titles = self.tables.read("SELECT DISTINCT title FROM label WHERE title IS NOT NULL")
         found = [(row["title"], drg.drg) for row in titles if (drg := book.by_title(row["title"]))]
         drgs = [(drg.drg, int(drg.drg), drg.mdc, drg.level) for drg in book.drgs.values()]
         self.tables[f"book_{name}_"] = _table(("drg", "number", "mdc", "level"), drgs)
@@ -242,7 +277,16 @@ def _placed(answers: "pa.Table") -> "pa.Table":
     return pa.table({name: answers[name] for name in ("note_id", "confidence")} | columns)
 
 
-def _numbered(notes: "pa.Table") -> "pa.Table":
-    """Patients as numbers: they are only ever grouped by."""
-    at = notes.schema.get_field_index("patient")
-    return notes.set_column(at, "patient", notes["patient"].combine_chunks().dictionary_encode().indices)
+def _numbered(notes: "pa.Table") -> tuple["pa.Table", "pa.Table"]:
+    """The notes with their place, patients as numbers, since they are only ever grouped by, and a number for what was recorded of the
+    DRG; and the table of these labels: label, drg, title, drg_version."""
+    import numpy as np
+    import pyarrow as pa
+
+    of_labels = ("drg", "title", "drg_version")
+    encoded = (notes[name].combine_chunks().dictionary_encode().indices for name in of_labels)
+    label, one = distinct(*(indices.fill_null(-1).to_numpy() + 1 for indices in encoded))
+    labels = notes.select(of_labels).take(pa.array(one)).append_column("label", pa.array(np.arange(len(one))))
+    columns = {name: notes[name] for name in notes.column_names if name not in of_labels}
+    columns["patient"] = notes["patient"].combine_chunks().dictionary_encode().indices
+    return pa.table(columns | {"place": np.arange(len(notes), dtype=np.int32), "label": label}), labels
