@@ -136,6 +136,8 @@ class Evaluation:
             return self._answers[key]
 
     def _score(self, choice: Choice, tables: Sequence[str], version: str) -> list[Scored]:
+        import pyarrow as pa
+
         notes = self.copy.labelled(tables, choice.cases, version)
         why = np.bincount(notes["why"].to_numpy(), minlength=4)
         covered = Coverage(
@@ -143,7 +145,7 @@ class Evaluation:
             len(notes),
             *(int(why[reason]) for reason in (NO_LABEL, OTHER_VERSION, DISAGREE)),
         )
-        notes = notes.filter(notes["gold"].is_valid())
+        notes = notes.filter(pa.array(notes["gold"].to_numpy() > 0))
         asked = {run["run_id"]: run["samples"] for run in self.runs()}
 
         def marked(i: int) -> Scored:
@@ -161,7 +163,8 @@ class Evaluation:
         codes, sizes = _gather(answers["codes"].combine_chunks(), at)
         gold, failed = notes["gold"].to_numpy(), answers["failed"].to_numpy()[at]
         marks = mark(codes & (1 << DRG_BITS) - 1, codes >> SAMPLE_BITS, sizes, gold, failed, asked, k, version)
-        columns = {name: notes[name] for name in ("seq", "patient", "words", "gold", "mdc", "level")}
+        columns = {name: notes[name] for name in ("seq", "patient", "words", "gold")}
+        columns |= {"mdc": _named(gold, version, "mdc"), "level": _named(gold, version, "level")}
         columns |= {name: answers[name].combine_chunks().take(pa.array(at)) for name in ("predicted", "confidence")}
         columns |= {"gold_notes": np.bincount(gold, minlength=NUMBERS)[gold], "pattern": marks.pattern.astype(np.int32)}
         rewards, unknown = _rewards(codes, marks.outcomes, np.repeat(failed, sizes))
@@ -170,6 +173,17 @@ class Evaluation:
             patients=np.count_nonzero(np.bincount(notes["patient"].to_numpy())), answers=len(codes), few=int((marks.answers < k)[marks.pattern].sum()),
             failed=int(failed.sum()), k=k, means=marks.means, rewards=rewards, unknown=unknown, coverage=covered,
         )  # fmt: skip
+
+
+def _named(gold: np.ndarray, version: str, what: str):
+    """A word for each DRG number, an attribute of the DRG, as a dictionary of the few words there are."""
+    import pyarrow as pa
+
+    of = {int(number): getattr(drg, what) for number, drg in codebook(version).drgs.items()}
+    words = list(dict.fromkeys(of.values()))
+    at = np.zeros(NUMBERS, np.int8)
+    at[list(of)] = [words.index(word) for word in of.values()]
+    return pa.DictionaryArray.from_arrays(at[gold], words)
 
 
 def _gather(lists, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -69,11 +69,6 @@ FROM prediction WHERE run_id = $run GROUP BY note_id
 """
 
 
-# The number of a note's right DRG, from what was recorded with it (l) and what its reviews say (r).
-_GOLD = {"recorded": "l.number", "reviewed": "CASE WHEN r.drgs = 1 THEN r.number END"}
-_GOLD["either"] = f"CASE WHEN r.drgs IS NULL THEN {_GOLD['recorded']} ELSE {_GOLD['reviewed']} END"
-
-
 @dataclass(frozen=True)
 class CaseFilter:
     """Which notes are evaluated, and by whose label: "recorded" with the note, "reviewed" here, or "either" (a review goes before
@@ -95,11 +90,6 @@ class CaseFilter:
 
 # Why an answered note cannot be measured; 0: it can.
 NO_LABEL, OTHER_VERSION, DISAGREE = 1, 2, 3
-_WHY = {
-    "recorded": f"WHEN l.other_version THEN {OTHER_VERSION}",
-    "reviewed": f"WHEN r.drgs > 1 THEN {DISAGREE}",
-    "either": f"WHEN r.drgs > 1 THEN {DISAGREE} WHEN r.drgs IS NULL AND l.other_version THEN {OTHER_VERSION}",
-}
 
 
 def _table(names: Sequence[str], values: Sequence[tuple]):
@@ -159,54 +149,68 @@ class EvaluationCopy:
             return kept
 
     def labelled(self, answers: Sequence[str], cases: CaseFilter, version: str) -> "pa.Table":
-        """The notes that have a row in every one of these tables of answers: seq, patient (a number), words, gold (a DRG number of
-        `version`, or null and `why` says why not) with its mdc and level, and at_0, at_1, …: the note's row in each table."""
-        where, params = cases.where()
-        book, titled = self._name_titles(version)
-        reviewed = ""
-        if cases.labels != "recorded":
-            self._read_reviewed()
-            reviewed = f"""LEFT JOIN (SELECT note_id, drgs, number FROM reviewed LEFT JOIN {book} USING (drg) WHERE drg_version = $version) r
-                ON r.note_id = n.note_id"""
-        shared = self.tables.keep(self._shared(answers))
-        found = self.tables.arrow(
-            f"""WITH recorded AS (
-                SELECT label, book.number, drg_version <> $version AS other_version
-                FROM label l LEFT JOIN {titled} t ON t.title = l.title
-                LEFT JOIN {book} book ON book.drg = coalesce(l.drg, t.drg) AND coalesce(drg_version, $version) = $version
-            )
-            SELECT n.seq, n.patient, n.words, gold.number AS gold, gold.mdc, gold.level, s.* EXCLUDE (place),
-                CASE WHEN gold.number IS NOT NULL THEN 0 {_WHY[cases.labels]} ELSE {NO_LABEL} END AS why
-            FROM {shared} s JOIN note n USING (place) JOIN recorded l USING (label) {reviewed}
-            LEFT JOIN {book} gold ON gold.number = {_GOLD[cases.labels]}
-            WHERE {where}""",
-            version=version,
-            **params,
-        )
-        self.tables.drop(shared)
-        return found
-
-    def _shared(self, answers: Sequence[str]) -> "pa.Table":
-        """The notes with a row in all these tables: place (in `note`), at_0, at_1, …"""
+        """The notes that have a row in every one of these tables of answers, by seq: seq, patient (a number), words, gold (a DRG
+        number of `version`; 0: none, and `why` says why not), and at_0, at_1, …: the note's row in each table."""
         import numpy as np
         import pyarrow as pa
 
-        rows = [self._rows_of(table) for table in answers]
-        place = np.flatnonzero(np.all([each >= 0 for each in rows], axis=0))
-        return pa.table({"place": place.astype(np.int32)} | {f"at_{i}": each[place] for i, each in enumerate(rows)})
+        rows = self._rows_of(answers)
+        place = np.flatnonzero(np.all([each >= 0 for each in rows], axis=0) & self._passing(cases))
+        gold, why = (each[place] for each in self._gold(cases.labels, version))
+        columns = {name: self.tables["note"][name].to_numpy()[place] for name in ("seq", "patient", "words")}
+        at = {f"at_{i}": each[place] for i, each in enumerate(rows)}
+        return pa.table(columns | {"gold": gold, "why": why} | at)
 
-    def _rows_of(self, answers: str) -> "np.ndarray":
-        """(notes,) The row of each note in a table of answers, -1 for none."""
+    def _passing(self, cases: CaseFilter) -> "np.ndarray":
+        """(notes,) Whether each note passes the filters."""
         import numpy as np
+
+        where, params = cases.where()
+        passing = np.zeros(len(self.tables["note"]), bool)
+        passing[self.tables.arrow(f"SELECT place FROM note n WHERE {where}", **params)["place"].to_numpy()] = True
+        return passing
+
+    def _gold(self, labels: str, version: str) -> tuple["np.ndarray", "np.ndarray"]:
+        """(notes,) The number of each note's right DRG, 0 for none, and why it has none."""
+        import numpy as np
+
+        book, titled = self._name_titles(version)
+        recorded = self.tables.arrow(
+            f"""SELECT coalesce(number, 0)::SMALLINT AS number, CASE WHEN drg_version <> $version THEN {OTHER_VERSION} ELSE {NO_LABEL} END AS why
+            FROM label l LEFT JOIN {titled} t ON t.title = l.title
+            LEFT JOIN {book} book ON book.drg = coalesce(l.drg, t.drg) AND coalesce(drg_version, $version) = $version ORDER BY label""",
+            version=version,
+        )
+        label = self.tables["note"]["label"].to_numpy()
+        gold, why = recorded["number"].to_numpy()[label], recorded["why"].to_numpy()[label]
+        if labels != "recorded":
+            if labels == "reviewed":
+                gold, why = np.zeros_like(gold), np.full_like(why, NO_LABEL)
+            self._read_reviewed()
+            said = self.tables.arrow(
+                f"""SELECT place, CASE WHEN drgs = 1 THEN coalesce(number, 0) ELSE 0 END AS number, CASE WHEN drgs > 1 THEN {DISAGREE} ELSE {NO_LABEL} END AS why
+                FROM reviewed JOIN note USING (note_id) LEFT JOIN {book} USING (drg) WHERE reviewed.drg_version = $version""",
+                version=version,
+            )
+            gold[said["place"].to_numpy()], why[said["place"].to_numpy()] = said["number"], said["why"]
+        return gold, np.where(gold > 0, 0, why)
+
+    def _rows_of(self, answers: Sequence[str]) -> "list[np.ndarray]":
+        """For each of these tables of answers (notes,): the row of each note, -1 for none."""
+        import numpy as np
+        import pyarrow as pa
         import pyarrow.compute as pc
 
-        if answers not in self._rows:
+        new = [table for table in answers if table not in self._rows]
+        if new:
             notes = self.tables["note"]["note_id"].combine_chunks()
-            place = pc.index_in(self.tables[answers]["note_id"], value_set=notes).fill_null(len(notes)).to_numpy()
-            rows = np.full(len(notes) + 1, -1, np.int32)
-            rows[place] = np.arange(len(place))
-            self._rows[answers] = rows[:-1]
-        return self._rows[answers]
+            ids = [self.tables[table]["note_id"].combine_chunks() for table in new]
+            found = pc.index_in(pa.concat_arrays(ids), value_set=notes).fill_null(len(notes)).to_numpy()
+            for table, place in zip(new, np.split(found, np.cumsum([len(each) for each in ids[:-1]])), strict=True):
+                rows = np.full(len(notes) + 1, -1, np.int32)
+                rows[place] = np.arange(len(place))
+                self._rows[table] = rows[:-1]
+        return [self._rows[table] for table in answers]
 
     def _drop(self, answers: str) -> None:
         self.tables.drop(answers)
@@ -248,8 +252,7 @@ class EvaluationCopy:
         book, name = codebook(version), version.replace(".", "_")
         titles = self.tables.read("SELECT DISTINCT title FROM label WHERE title IS NOT NULL")
         found = [(row["title"], drg.drg) for row in titles if (drg := book.by_title(row["title"]))]
-        drgs = [(drg.drg, int(drg.drg), drg.mdc, drg.level) for drg in book.drgs.values()]
-        self.tables[f"book_{name}_"] = _table(("drg", "number", "mdc", "level"), drgs)
+        self.tables[f"book_{name}_"] = _table(("drg", "number"), [(drg, int(drg)) for drg in book.drgs])
         self.tables[f"titled_{name}_"] = _table(("title", "drg"), found or [("", "")])
         return f"book_{name}_", f"titled_{name}_"
 
