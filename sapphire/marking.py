@@ -16,6 +16,7 @@ from sapphire.rewards import Outcome
 
 TARGETS = {"drg": "DRG", "base": "Base DRG", "severity": "Severity"}
 NUMBERS = 1000  # DRGs are three digits
+_INDEX = {outcome: np.int8(i) for i, outcome in enumerate(Outcome)}
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,12 @@ def mark(
         failed: (notes,) whether the model could not answer the note at all: it then counts as wrong `expected` times.
         expected: how many answers the run asked for.
     """
-    note = np.repeat(np.arange(len(sizes)), sizes)
+    # One row an answer's place in its note, so that whole rows are compared at once.
+    shape = (int(sizes.max(initial=1)), len(sizes))
     place = np.arange(len(drgs)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    shape = (int(sizes.max(initial=1)), len(sizes))  # one row an answer's place: whole rows are compared at once
+    at = place * len(sizes) + np.repeat(np.arange(len(sizes)), sizes)
     said, early = np.zeros(shape, np.int16), np.zeros(shape, bool)
-    said[place, note], early[place, note] = drgs, samples < k
+    said.ravel()[at], early.ravel()[at] = drgs, samples < k
     hits, right, tied = {}, {}, {}
     for target, key in keys(version).items():
         named, meant = key[said], key[gold]
@@ -77,11 +79,10 @@ def mark(
         tied[target] = _tied(np.where(early, named, -1), meant)
     answers = np.where(failed, np.maximum(sizes, expected), sizes)
     pattern, one = distinct(answers, *(right[target] * (len(said) + 1) + tied[target] for target in TARGETS))
-    outcomes = np.select(
-        [said == 0, hits["drg"], hits["base"], hits["severity"]],
-        [np.int8(list(Outcome).index(each)) for each in (Outcome.INVALID, Outcome.FULL, Outcome.BASE, Outcome.SEVERITY)],
-        np.int8(list(Outcome).index(Outcome.NOTHING)),
-    )  # fmt: skip
+    outcomes = np.full(shape, _INDEX[Outcome.NOTHING], np.int8)
+    for target, outcome in (("severity", Outcome.SEVERITY), ("base", Outcome.BASE), ("drg", Outcome.FULL)):
+        outcomes = np.where(hits[target], _INDEX[outcome], outcomes)
+    outcomes = np.where(said == 0, _INDEX[Outcome.INVALID], outcomes)
     return Marks(
         pattern,
         answers[one],
@@ -91,21 +92,28 @@ def mark(
             {target: each[one] for target, each in tied.items()},
             k,
         ),
-        outcomes[place, note],
+        outcomes.ravel()[at],
     )
 
 
 def distinct(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct rows of columns of whole numbers from 0: each row's place among them, and for each place one row that is there."""
-    import pyarrow as pa
-
-    place = np.zeros(len(columns[0]), np.int64)
+    code, most = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
-        code = place * (int(column.max(initial=0)) + 1) + column
-        place = pa.array(code).dictionary_encode().indices.to_numpy().astype(np.int64)
+        width = int(column.max(initial=0)) + 1
+        if most * width > np.iinfo(np.int64).max:
+            code, most = _dense(code), len(code)
+        code, most = code * width + column, most * width
+    place = _dense(code)
     one = np.zeros(int(place.max(initial=-1)) + 1, np.int64)
     one[place] = np.arange(len(place))
     return place, one
+
+
+def _dense(code: np.ndarray) -> np.ndarray:
+    import pyarrow as pa
+
+    return pa.array(code).dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
 def patient_sums(values: np.ndarray, patterns: np.ndarray, sizes: np.ndarray, patients: np.ndarray) -> np.ndarray:

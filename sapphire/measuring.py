@@ -57,6 +57,8 @@ def _rows(evaluation: Evaluation, scored: Scored, by: str, targets: Sequence[str
 
 def _reckoned(evaluation: Evaluation, scored: Scored, by: str, targets: Sequence[str], names: Sequence[str]):
     titles = measure_names(scored.k)
+    if by == "trap":
+        evaluation.copy.read_traps()
     groups = scores.patterns(evaluation.copy.tables, scored.table, by)
     for group, patients in groups.items():
         for name, target in ((name, target) for name in names for target in targets):

@@ -39,10 +39,11 @@ ORDER BY p.seq DESC
 """
 
 _NOTES = f"""
-SELECT seq, note_id, coalesce(subject_id, note_id) AS patient, words, trap, coalesce(source, '') AS source, coalesce(split, '') AS split,
+SELECT seq, note_id, coalesce(subject_id, note_id) AS patient, words, coalesce(source, '') AS source, coalesce(split, '') AS split,
     import_id, drg, CASE WHEN drg IS NULL THEN title END AS title, drg_version
 FROM note WHERE seq IN ({CURRENT_NOTES})
 """
+_TRAPS = f"SELECT seq, unnest(trap) AS one_trap FROM note WHERE seq IN ({CURRENT_NOTES})"
 _IMPORTS = """
 SELECT import_id, array_to_string(any_value(files), ', ') || strftime(min(recorded_at), ' · %d %b %Y') AS name
 FROM import_event GROUP BY import_id HAVING bool_or(kind = 'imported') AND NOT bool_or(kind = 'withdrawn') ORDER BY min(seq) DESC
@@ -122,6 +123,7 @@ class EvaluationCopy:
                 self._imports = self._store.read(_IMPORTS)
                 self.tables["note"], self.tables["label"] = _numbered(self._store.read_arrow(_NOTES))
                 self._rows.clear()
+                self.tables.drop("trap")
             if self._moved("review", _REVIEWS_END) or notes:
                 self.tables.drop("reviewed")
                 self.labels_revision += 1
@@ -240,6 +242,12 @@ class EvaluationCopy:
             note=note_id,
         )
         return found[0]["prediction_id"] if found else None
+
+    def read_traps(self) -> None:
+        """Have the table `trap` (seq, one_trap): read when it is first asked for, since few corpora have traps."""
+        with self._lock:
+            if "trap" not in self.tables:
+                self.tables["trap"] = self._store.read_arrow(_TRAPS)
 
     def _read_reviewed(self) -> None:
         """Labels from reviews are read when they are first asked for: most evaluations need none."""

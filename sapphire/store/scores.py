@@ -48,7 +48,7 @@ def patterns(
     import pyarrow.compute as pc
 
     name, order = DIMENSIONS[by]
-    trapped = "JOIN (SELECT seq, unnest(trap) AS one_trap FROM note) t USING (seq)" if by == "trap" else ""
+    trapped = "JOIN trap t USING (seq)" if by == "trap" else ""
     found = tables.arrow(
         f"""SELECT grp, patterns, count(*) AS patients FROM (
             SELECT {name} AS grp, {order} AS ord, list(pattern) AS patterns FROM {table} s {trapped} GROUP BY grp, ord, patient
