@@ -249,6 +249,7 @@ def test_a_model_is_asked_as_told_and_its_file_goes_into_the_app(demo, tmp_path,
     [
         (["baseline:magic"], "There is no baseline 'magic'"),
         (["baseline:majority"], "name their file with --train"),
+        (["baseline:conditions", "--vllm"], "leave --vllm out"),
         (["nowhere.gguf"], "nowhere.gguf"),
         (["x", "--temperature", "0"], "give --samples 1"),
         (["x", "--samples", "0"], "1 or more"),

@@ -1,4 +1,4 @@
-"""How hard each case was for a policy, from its rollouts: `python -m train.difficulty RUN`, see docs/training.md.
+"""How hard each case was for a policy, from its rollouts: `python -m train.difficulty RUN`, see docs/evaluation.md.
 
 As in the paper: a case whose answers were all right is easy; one whose answers all were DRGs with nothing right in them (accuracy
 -0.5; under the strict reward whatever is not the DRG itself, 0) is hard; every other is medium. The table that recipes name with

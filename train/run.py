@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from train.recipe import Recipe, RecipeError, read_recipe
+from train.recipe import RECIPES, Recipe, RecipeError, read_recipe, resolve
 
 WHOLE = "whole"  # the file that says a checkpoint was written to its end
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm")
@@ -197,6 +197,8 @@ def _known_trouble(error: BaseException, run: Run) -> str | None:
             f"Memory does not suffice for {run.recipe.name}: lower trl.per_device_train_batch_size (batch_size keeps the step as it "
             "is), or use lora, trl.gradient_checkpointing or more GPUs; then run the same command with name=OTHER."
         )
+    if type(error) is ConnectionError:  # a vLLM server that does not answer; TRL says where it was looked for
+        return f"{text} Then run the same command."
     full = "No space left on device" in text or "PytorchStreamWriter failed writing" in text
     if full or getattr(error, "errno", None) in (28, 122):  # ENOSPC, EDQUOT
         return f"The disk of {run.folder} is full; free space and run the same command: it goes on from the last whole checkpoint."
@@ -212,13 +214,22 @@ def _quiet() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
+def _help(kind: str) -> str:
+    every = {path.stem: resolve(path) for path in sorted(RECIPES.glob("*.yaml"))}
+    names = [name for name, values in every.items() if values["kind"] == kind and "stages" not in values]
+    return (
+        f"python -m train.{kind} RECIPE [key=value ...]\n\n"
+        f"RECIPE is a file, or the name of one in train/recipes: {', '.join(names)}.\n"
+        "key=value changes the recipe for this run, such as trl.max_steps=10; key=null removes a key.\n"
+        "The same command goes on where a run was stopped. docs/training.md says what the keys mean and what a run writes."
+    )
+
+
 def command(kind: str, train: Callable[[Recipe, Run], None], argv: list[str] | None = None) -> int:
     """`python -m train.KIND RECIPE [key=value ...]`: 0 when the run is finished, 1 with a sentence on stderr, 130 when stopped."""
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(
-            f"python -m train.{kind} RECIPE [key=value ...]   see docs/training.md; RECIPE is a file or a name in train/recipes"
-        )
+        print(_help(kind))
         return 0 if arguments else 2
     os.environ.update(PRIVATE)
     mask = os.umask(0o077)

@@ -1,4 +1,4 @@
-"""Staged learning: `python -m train.stages RECIPE [key=value ...] [--launch COMMAND]`, see docs/training.md.
+"""Staged learning: `python -m train.stages RECIPE [key=value ...] [--launch COMMAND]`, see docs/evaluation.md.
 
 The cases are dealt into as many parts as there are phases. Each phase trains by GRPO on its part, puts the part's hard cases to the
 newest checkpoint together with the right DRG (train.explain), and learns from its reasoning by SFT or DPO. Each step is a process
@@ -186,7 +186,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments, launch = parted(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(
-            'python -m train.stages RECIPE [key=value ...] [--launch "accelerate launch --config_file FILE"]   see docs/training.md'
+            'python -m train.stages RECIPE [key=value ...] [--launch "accelerate launch --config_file FILE"]\n\n'
+            "RECIPE is a file with stages, or the name of one in train/recipes, such as table1-staged-dpo. Each phase's GRPO, questions "
+            "and SFT or DPO\nare processes of their own; the same command goes on where it was stopped. See docs/evaluation.md."
         )
         return 0 if arguments else 2
     os.environ.update(PRIVATE)
