@@ -93,7 +93,7 @@ def _add_noise(page: Page, paragraphs: list[list[Sentence]]) -> None:
     """Sentences that mean nothing, some by chance and more until the note is as long as its writer likes it."""
     wanted, least = page.rng.choice((0, 0, 1, 1, 2, 3)), page.rng.choice(LENGTHS)
     written = text_of(segment for paragraph in paragraphs for sentence in paragraph for segment in sentence)
-    count = len(written.split())
+    count = page.values.fewest(written)
     free = page.values.free((item.code for item in page.stay.coded), written)
     most = 10 if page.thorough else 6
     while (count < LENGTHS[0] or ((wanted > 0 or count < least) and len(page.said) < most)) and (
@@ -105,7 +105,7 @@ def _add_noise(page: Page, paragraphs: list[list[Sentence]]) -> None:
         else:
             last = len(paragraphs[at]) - (at == len(paragraphs) - 1)  # nothing after the leave-taking
             paragraphs[at].insert(page.rng.randint(min(1, last), last), noise)
-        count += len(text_of(noise).split())
+        count += page.values.fewest(text_of(noise))
         wanted -= 1
 
 

@@ -16,6 +16,7 @@ class Noise:
         self.short = dict(tables.style["abbreviate"])
         longest = sorted(self.short, key=len, reverse=True)
         self.pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])")
+        self.phrases = re.compile("|".join(re.escape(phrase) for phrase in longest if " " in phrase))
         self.labs = {
             name: (*map(float, value["range"].split("-")), "." in value["range"], tuple(value["not"]))
             for name, value in tables.style["labs"].items()
@@ -30,6 +31,10 @@ class Noise:
             else Segment(self.pattern.sub(lambda m: self.short[m[0]] if m[0] in used else m[0], segment.text))
             for segment in segments
         ]
+
+    def fewest(self, text: str) -> int:
+        """Words of a text when every abbreviation is used: no writer leaves fewer."""
+        return len(self.phrases.sub("x", text).split())
 
     def misspelt(self, rng: Random, segments: Iterable[Segment]) -> list[Segment]:
         return [
