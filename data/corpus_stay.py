@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from data.corpus_drawing import Drawing, Mention, Pools
+from data.corpus_levels import changes_drg
 from data.corpus_plan import Plan
 from data.corpus_tables import TablesError
 from sapphire.drg.claims import reason_of
@@ -16,7 +17,6 @@ EXACT = 5  # draws that must give the planned DRG; then any DRG will do
 TRAP_OF_ROLE = {
     "history": "history_of",
     "family history": "family_history",
-    "ruled out": "ruled_out",
     "resolved": "resolved",
     "rival": "two_principals",
 }
@@ -71,7 +71,7 @@ def draw(pools: Pools, plan: Plan, rng: Random) -> Stay:
             coded=tuple(coded),
             claim=claim,
             grouping=grouping,
-            traps=tuple(_traps(mentions, coded, grouping, drawing.sibling_denied)),
+            traps=tuple(_traps(mentions, coded, claim, grouping, drawing.sibling_denied)),
         )
     record = pools.tables.conditions[plan.condition]
     raise TablesError(
@@ -79,9 +79,11 @@ def draw(pools: Pools, plan: Plan, rng: Random) -> Stay:
     )
 
 
-def _traps(mentions, coded: list[Coded], grouping: Grouping, sibling_denied: bool) -> Iterator[str]:
+def _traps(mentions, coded: list[Coded], claim: Claim, grouping: Grouping, sibling_denied: bool) -> Iterator[str]:
     roles = {mention.role for mention in mentions}
     yield from (trap for role, trap in TRAP_OF_ROLE.items() if role in roles)
+    if any(mention.role == "ruled out" and changes_drg(claim, mention.coding.codes) for mention in mentions):
+        yield "ruled_out"
     if any(mention.uncertain for mention in mentions):
         yield "probable_at_discharge"
     if sibling_denied:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from data.corpus_levels import changes_drg
+from data.corpus_plan import PROBES
 from sapphire.drg import icd
 from sapphire.drg.codebook import codebook
 from sapphire.drg.grouper import Claim, Grouping, group
@@ -87,6 +89,8 @@ def faults(record: dict) -> list[str]:
     grouped: Grouping = group(stay)
     if grouped.drg != record["drg"]:
         found.append(f"says {record['drg']}, the grouper says {grouped.drg} {grouped.title} ({grouped.return_code})")
+    if "ruled_out" in record["trap"] and not open_to_more(stay):
+        found.append("the trap ruled_out, though no CC or MCC more would change the DRG")
     codes = {stay.pdx, *stay.sdx, *stay.procedures}
     for code, quote in (record.get("shown") or {}).items():
         if icd.normal(code) not in codes:
@@ -97,6 +101,12 @@ def faults(record: dict) -> list[str]:
     if not 60 <= words <= 650:
         found.append(f"{words} words")
     return found
+
+
+def open_to_more(stay: Claim) -> bool:
+    """Whether a further condition would change the DRG, so that a ruled-out one that is coded would do harm."""
+    probes = {code for levels in PROBES.values() for codes in levels.values() for code in codes}
+    return any(changes_drg(stay, (code,)) for code in probes - {stay.pdx, *stay.sdx})
 
 
 def main(argv: list[str] | None = None) -> int:
