@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
@@ -149,6 +151,29 @@ def test_a_stopped_run_goes_on_to_equal_weights(kind, settings, room, taught, st
     out = capfd.readouterr()
     assert "is finished" in out.out and "trl.learning_rate differ" in out.err
     assert not any(words in out.out + out.err for words in tiny.STAYS.values())
+
+
+def test_a_process_that_is_killed_goes_on_to_equal_weights(room, taught):
+    """SIGKILL, which no code of ours sees; the lock of the dead process holds nobody up."""
+    settings = {"resample": "positive", "attempts": 3, "trl": {"max_steps": 6}}
+    assert run("grpo", taught, name="whole", **settings) == 0
+    path = recipe(
+        Path("killed.yaml"), "grpo", taught / "runs/tiny-sft/model", taught / "runs/tiny/rows.jsonl", **settings
+    )
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen([sys.executable, "-m", "train.grpo", str(path)], env=env, stderr=subprocess.PIPE) as process:
+        until = time.monotonic() + 120
+        while (
+            not Path("runs/killed/checkpoint-1", WHOLE).exists() and process.poll() is None and time.monotonic() < until
+        ):
+            time.sleep(0.02)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL and not Path("runs/killed/model").exists()
+    assert json.loads(Path("runs/killed/run.json").read_text())["state"] == "running"
+    assert run("grpo", taught, name="killed", **settings) == 0
+    assert weights(Path("runs/killed")) == weights(Path("runs/whole"))
+    assert [line["step"] for line in metrics(Path("runs/killed"))] == list(range(1, 7))
+    assert rollouts(Path("runs/killed")) == rollouts(Path("runs/whole"))
 
 
 def rollouts(folder: Path) -> list[tuple]:
