@@ -9,6 +9,7 @@ splits are for one scoring run when everything is settled.
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from data.fit_ranking import Example, example, measure
 from data.natural import case, records
 from sapphire.drg.conditions import counts
 from sapphire.drg.grounding import ground
+from sapphire.drg.leanings import leanings
 from sapphire.drg.ranking import weights
 
 
@@ -25,7 +27,7 @@ def examples(path: Path, limit: int) -> list[Example]:
         rows = [(case(record, path.name, ""), record["file"]) for record in records(path)]
     else:
         rows = [(row, "") for row in pq.read_table(path).slice(0, limit).to_pylist()]
-    return [example(*row) for row in rows[:limit]]
+    return [replace(example(*row), leaning=leanings(row[0]["text"])) for row in rows[:limit]]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """Fit the index's two ranking models: `python -m data.fit_ranking --corpus DIR` (DIR made by `python -m data.corpus`).
 
 Trains on `data/natural/train` and the corpus's `train.parquet` and nothing else, and writes `sapphire/drg/tables/ranking.json` (weights by
-name) and `code_counts.tsv`. First it prints what cross-validation over the notes by hand gives (folds of whole files; the corpus always on
+name), `code_counts.tsv` and `leanings.npz`. First it prints what cross-validation over the notes by hand gives (folds of whole files; the corpus always on
 the training side): how often the first candidate is right, and whether the right DRG is among the candidates.
 """
 
@@ -10,19 +10,22 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
 import sapphire.drg
+from data.fit_leanings import Labelled, out_of_fold
+from data.fit_leanings import fit as fit_leanings
 from data.natural import case, records
 from sapphire.drg import grounding, icd, ranking
 from sapphire.drg.codebook import codebook
 from sapphire.drg.coding import rules
 from sapphire.drg.conditions import find, level
 from sapphire.drg.grounding import features, fitting, judged, principal_ways
+from sapphire.drg.leanings import Leaning
 from sapphire.drg.patient import Patient, patient
 from sapphire.drg.ranking import Condition, Prior, gathered
 
@@ -30,6 +33,7 @@ TABLES = Path(sapphire.drg.__file__).parent / "tables"
 FOLDER = Path(__file__).parent / "natural" / "train"
 VERSION = "43.1"
 BY_HAND = 6.0  # what a note by hand weighs against one of the corpus
+IN_WORDS = 3.0  # the same for the classifier of words
 RIDGE = 2.0
 STEPS = 400
 
@@ -43,6 +47,7 @@ class Example:
     drg: str
     group: str  # the file of a note by hand, "" for the corpus
     conditions: list[Condition]
+    leaning: dict[str, Leaning] = field(default_factory=dict)
 
     @property
     def weight(self) -> float:
@@ -87,10 +92,23 @@ def by_hand() -> list[Example]:
     return [example(case(record, "natural-train", ""), record["file"]) for record in records(FOLDER)]
 
 
-def of_corpus(path: Path, limit: int) -> list[Example]:
-    rows = pq.read_table(path).slice(0, limit).to_pylist()
+def of_corpus(rows: Sequence[dict]) -> list[Example]:
     with ProcessPoolExecutor(2) as pool:
         return list(pool.map(example, rows, chunksize=50))
+
+
+def labelled(natural: Sequence[Example], rows: Sequence[dict], folds: int) -> list[Labelled]:
+    """The notes by hand in the folds of `parts`, then the corpus."""
+    drgs, part = codebook(VERSION).drgs, parts(natural, folds)
+    return [
+        *(Labelled(each.text, drgs[each.drg].base, each.pdx, IN_WORDS, part[each.group]) for each in natural),
+        *(Labelled(row["text"], drgs[row["drg"]].base, row["pdx"], 1.0, i % folds) for i, row in enumerate(rows)),
+    ]
+
+
+def parts(natural: Sequence[Example], folds: int) -> dict[str, int]:
+    """File of notes by hand → its fold."""
+    return {name: i % folds for i, name in enumerate(sorted({each.group for each in natural}))}
 
 
 def count(examples: Iterable[Example]) -> dict[str, tuple[int, int, int]]:
@@ -111,9 +129,8 @@ def fit(examples: Sequence[Example]) -> tuple[dict, dict]:
     choices = []
     for each in examples:
         less = each.adds()
-        ways = principal_ways(
-            judged(each.conditions, each.text, known, less), each.text, each.who, VERSION, known, less
-        )
+        conditions = judged(each.conditions, each.text, known, less)
+        ways = principal_ways(conditions, each.text, each.who, VERSION, known, each.leaning, less)
         right = _right(ways, each)
         if any(right) and not all(right):
             choices.append(([way.features for way in ways], right, each.weight))
@@ -223,7 +240,7 @@ def measure(examples: Sequence[Example], counts: dict, weights: dict, wrong: lis
     hits: Counter = Counter()
     for each in examples:
         conditions = judged(each.conditions, each.text, known)
-        ways = principal_ways(conditions, each.text, each.who, VERSION, known)
+        ways = principal_ways(conditions, each.text, each.who, VERSION, known, each.leaning)
         found = ()
         if ways:
             odds = ranking.softmax([ranking.score(way.features, "principal") for way in ways])
@@ -262,8 +279,7 @@ def measure(examples: Sequence[Example], counts: dict, weights: dict, wrong: lis
 
 
 def cross_validated(natural: Sequence[Example], corpus: Sequence[Example], folds: int) -> list[Scores]:
-    files = sorted({each.group for each in natural})
-    fold = {name: i % folds for i, name in enumerate(files)}
+    fold = parts(natural, folds)
     out = []
     for i in range(folds):
         weights, counts = fit([*(each for each in natural if fold[each.group] != i), *corpus])
@@ -288,19 +304,26 @@ def mean(scores: Sequence[Scores]) -> Scores:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--limit", type=int, default=4000, help="cases of the corpus's train split")
-    parser.add_argument("--folds", type=int, default=4, help="of the cross-validation; 0 leaves it out")
+    parser.add_argument("--limit", type=int, default=4000, help="cases of the corpus's train split for the two models")
+    parser.add_argument("--folds", type=int, default=4, help="of the cross-validation, and of scoring words")
     parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args(argv)
     natural = by_hand()
-    corpus = of_corpus(options.corpus / "train.parquet", options.limit)
-    if options.folds:
-        print("cross-validated", mean(cross_validated(natural, corpus, options.folds)), flush=True)
+    rows = pq.read_table(options.corpus / "train.parquet").to_pylist()
+    corpus = of_corpus(rows[: options.limit])
+    notes = labelled(natural, rows, options.folds)
+    leaning = out_of_fold(notes, {each.text for each in (*natural, *corpus)})
+    natural, corpus = ([replace(each, leaning=leaning[each.text]) for each in some] for some in (natural, corpus))
+    print("cross-validated", mean(cross_validated(natural, corpus, options.folds)), flush=True)
     weights, counts = fit([*natural, *corpus])
-    print("corpus dev     ", measure(of_corpus(options.corpus / "dev.parquet", 600), counts, weights), flush=True)
+    words = fit_leanings(notes)
+    unseen = of_corpus(pq.read_table(options.corpus / "dev.parquet").slice(0, 600).to_pylist())
+    unseen = [replace(each, leaning=words.leanings(each.text)) for each in unseen]
+    print("corpus dev     ", measure(unseen, counts, weights), flush=True)
     if not options.no_write:
         (TABLES / "ranking.json").write_text(json.dumps(weights, indent=1) + "\n", encoding="utf-8")
         rows = (f"{code}\t" + "\t".join(map(str, numbers)) for code, numbers in sorted(counts.items()))
+        words.save(TABLES / "leanings.npz")
         (TABLES / "code_counts.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return 0
 

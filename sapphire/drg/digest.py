@@ -24,13 +24,15 @@ QUOTE = 70  # characters
 def digest(grounding: Grounding, text: str, version: str) -> tuple[list[str], list[str]]:
     """The lines of the finds and those of the candidates, best first, without list markers."""
     finds = [*_diagnoses(grounding, version), *_procedures(grounding), *_denied(grounding, text)]
-    candidates = [f"{each.title.upper()} ({dotted(each.code)})" for each in grounding.candidates]
+    candidates = [
+        f"{each.title.upper()} ({'' if each.found else 'often '}{dotted(each.code)})" for each in grounding.candidates
+    ]
     return finds, candidates
 
 
 def _diagnoses(grounding: Grounding, version: str) -> Iterator[str]:
     """The likely principal diagnoses first, then MCCs and CCs by their chance."""
-    order = {each.code: i for i, each in reversed(list(enumerate(grounding.candidates)))}
+    order = {each.code: i for i, each in reversed(list(enumerate(grounding.candidates))) if each.found}
     by_source: dict[int, list[str]] = {}
     for each in grounding.coded:
         by_source.setdefault(int(each.source), []).append(each.code)

@@ -4,19 +4,21 @@
     baseline(text, …) -> (drg, candidates)           # the condition index with the grouper, and no model
 
 A candidate's probability is p(principal diagnosis) x p(severity), summed over all ways to the DRG: each likely principal diagnosis is
-grouped with the likely procedures and, in turn, with no CC or MCC, with the CCs and with the MCCs that the note names.
+grouped with the likely procedures and, in turn, with no CC or MCC, with the CCs and with the MCCs that the note names. What the note's words as
+a whole speak for (`leanings.py`) weighs in, and leads by itself to base DRGs of which no find does.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from sapphire.drg.codebook import DEFAULT_VERSION, codebook
 from sapphire.drg.coding import Coded, code_as_a_coder, rules
-from sapphire.drg.conditions import Find, find
+from sapphire.drg.conditions import Find, find, name
 from sapphire.drg.grouper import UNGROUPABLE, Claim, drg_of
+from sapphire.drg.leanings import Leaning, leanings
 from sapphire.drg.patient import Patient, patient
 from sapphire.drg.ranking import Condition, Features, Prior, chance, gathered, prior, score, shared, softmax
 from sapphire.drg.status import FAMILY, PRESENT, UNCERTAIN
@@ -27,15 +29,20 @@ DOUBTFUL = (0.08, 0.92)  # chances of a procedure that may or may not be reporte
 
 ALTERNATIVES = 3  # changes of the likeliest set of procedures
 CANDIDATES = 5
+FAR, UNLIKE = 30, -1.5  # rank and score of a base DRG of which the words say nothing
+LEANINGS = 5  # base DRGs for which the words speak most, each a way of its own where no diagnosis leads there
 REPORTED = 0.5  # chance from which a condition is taken as reported
 UNRELATED = ("981", "982", "983", "987", "988", "989")
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One principal diagnosis and the DRGs to which it leads: without CC or MCC, with the CCs, with the MCCs."""
+    """One principal diagnosis and the DRGs to which it leads: without CC or MCC, with the CCs, with the MCCs.
 
-    condition: Condition
+    `condition` is None where the words as a whole lead to the base DRG; `code` is then its commonest principal diagnosis.
+    """
+
+    condition: Condition | None
     code: str
     features: Features
     drgs: tuple[str, str, str]
@@ -43,13 +50,17 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A DRG with its probability among the candidates and the principal diagnosis that leads to it most likely."""
+    """A DRG with its probability among the candidates and the principal diagnosis that leads to it most likely.
+
+    `found`: the note names that diagnosis; otherwise it is the base DRG's commonest one, and the words as a whole speak for the DRG.
+    """
 
     drg: str
     title: str
     probability: float
     code: str
     name: str
+    found: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +92,11 @@ def ground(
 @lru_cache(maxsize=64)
 def _ground(text: str, version: str, who: Patient) -> Grounding:
     conditions = judged(gathered(fitting(find(text, version), who)), text, prior())
-    ways = principal_ways(conditions, text, who, version, prior())
-    if not ways:
+    ways = principal_ways(conditions, text, who, version, prior(), leanings(text))
+    if not any(way.condition for way in ways):
         return Grounding(tuple(conditions), (), (), who)
     odds = softmax([score(way.features, "principal") for way in ways])
-    likeliest = max(zip(odds, ways, strict=True), key=lambda pair: pair[0])[1]
+    likeliest = max((pair for pair in zip(odds, ways, strict=True) if pair[1].condition), key=lambda pair: pair[0])[1]
     coded = tuple(_coded(likeliest.condition, conditions))
     return Grounding(tuple(conditions), _candidates(ways, odds, conditions, version), coded, who)
 
@@ -158,9 +169,15 @@ def features(conditions: Sequence[Condition], text: str, known: Prior, less: dic
 
 
 def principal_ways(
-    conditions: Sequence[Condition], text: str, who: Patient, version: str, known: Prior, less: dict | None = None
+    conditions: Sequence[Condition],
+    text: str,
+    who: Patient,
+    version: str,
+    known: Prior,
+    leaning: Mapping[str, Leaning],
+    less: dict | None = None,
 ) -> list[Way]:
-    """Every diagnosis that could be the principal one, with features and DRGs."""
+    """Every diagnosis that could be the principal one, with features and DRGs; then what the words alone lead to, by `leaning`."""
     values = features(conditions, text, known, less)
     possible = [
         (each, f)
@@ -178,7 +195,48 @@ def principal_ways(
             if drgs and drgs not in seen:
                 seen.add(drgs)
                 ways.append(Way(each, code, f | _led_to(drgs[-1], version) | {"procedures": odds}, drgs))
-    return ways
+    return _weighed(ways, leaning, version)
+
+
+def _weighed(ways: Sequence[Way], leaning: Mapping[str, Leaning], version: str) -> list[Way]:
+    """The ways with what the words say of their base DRGs, and the base DRGs for which the words speak and no way does."""
+    drgs = codebook(version).drgs
+    families = _families(version)
+    order = sorted((base for base in leaning if base in families), key=lambda base: -leaning[base].score)
+    place = {base: i for i, base in enumerate(order)}
+    best = leaning[order[0]].score
+
+    def said(bases: Iterable[str]) -> Features:
+        base = min(bases, key=lambda base: place.get(base, FAR))
+        value = leaning[base].score if base in leaning else UNLIKE
+        rank = min(place.get(base, FAR), FAR)
+        return {"words": value, "words behind": best - value, "words rank": math.log1p(rank)}
+
+    out, reached = [], set()
+    for way in ways:
+        bases = [drgs[drg].base for drg in way.drgs]
+        reached.update(bases)
+        out.append(replace(way, features=way.features | said(bases)))
+    for base in order[:LEANINGS]:
+        if base not in reached:
+            led = families[base]
+            alone = {"words only": 1.0, "words only, behind": best - leaning[base].score}
+            alone["words only, surgical"] = float(drgs[led[0]].type == "surgical")
+            out.append(Way(None, leaning[base].code, said([base]) | alone | _led_to(led[-1], version), led))
+    return out
+
+
+@cache
+def _families(version: str) -> dict[str, tuple[str, str, str]]:
+    """Base DRG's title → its DRGs without CC or MCC, with CC, with MCC."""
+    levels: dict[str, dict[str, str]] = defaultdict(dict)
+    for each in codebook(version).drgs.values():
+        levels[each.base][each.level] = each.drg
+    wanted = (("none", "without MCC", "CC/MCC"), ("CC", "CC/MCC", "without MCC", "none"), ("MCC", "CC/MCC", "CC"))
+    return {
+        base: tuple(next(of[level] for level in (*names, "unsplit", *of) if level in of) for names in wanted)
+        for base, of in levels.items()
+    }
 
 
 def _procedure_sets(conditions: Sequence[Condition]) -> list[tuple[tuple[str, ...], float]]:
@@ -252,7 +310,7 @@ def _claim(coded: Sequence[Coded], procedures: tuple[str, ...], who: Patient, ve
     )
 
 
-def severities(conditions: Iterable[Condition], without: Condition) -> tuple[float, float, float]:
+def severities(conditions: Iterable[Condition], without: Condition | None) -> tuple[float, float, float]:
     """The chances that no CC or MCC, a CC at most, and an MCC is reported beside a principal diagnosis."""
     no_mcc = no_cc = 1.0
     for each in conditions:
@@ -278,6 +336,6 @@ def _candidates(
     drgs = codebook(version).drgs
     ranked = sorted(total, key=lambda drg: -total[drg])[:CANDIDATES]
     return tuple(
-        Candidate(drg, drgs[drg].title, round(total[drg], 4), best[drg][1].code, best[drg][1].condition.name)
-        for drg in ranked
+        Candidate(drg, drgs[drg].title, round(total[drg], 4), way.code, name((way.code,)), way.condition is not None)
+        for drg, way in ((drg, best[drg][1]) for drg in ranked)
     )

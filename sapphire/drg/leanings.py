@@ -1,0 +1,101 @@
+"""What a note's words as a whole speak for: a linear classifier over base DRGs, for what no wording of the condition index names.
+
+    leanings(text) -> {base DRG's title: Leaning}     # for all bases it knows
+
+One support vector machine a base over single words, weighed by rarity (TF-IDF with logarithms of counts, length one), trained on the
+training notes alone. `tables/leanings.npz` holds the strongest weights (`python -m data.fit_ranking`).
+"""
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+_WORD = re.compile(r"[a-z][a-z]+")
+
+
+def words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+class Leaning(NamedTuple):
+    """`score` above 0: the words are like those of the base DRG's training notes. `code`: their commonest principal diagnosis."""
+
+    score: float
+    code: str
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Weights of V words for B bases, sparse by word: those of word w are `weights[starts[w]:starts[w + 1]]`, of the bases `owners[…]`.
+
+    `rarity` (V,) multiplies a word's logarithmic count, `bias` (B,) is added. `codes` (B,) are each base's commonest principal diagnosis.
+    """
+
+    vocabulary: dict[str, int]
+    bases: tuple[str, ...]
+    codes: tuple[str, ...]
+    rarity: np.ndarray
+    bias: np.ndarray
+    starts: np.ndarray
+    owners: np.ndarray
+    weights: np.ndarray
+
+    def leanings(self, text: str) -> dict[str, Leaning]:
+        out = self.bias.copy()
+        counted = [(self.vocabulary[word], n) for word, n in Counter(words(text)).items() if word in self.vocabulary]
+        values = [(place, (1 + math.log(n)) * float(self.rarity[place])) for place, n in counted]
+        length = math.sqrt(sum(value * value for _, value in values)) or 1.0
+        for place, value in values:
+            one = slice(self.starts[place], self.starts[place + 1])
+            out[self.owners[one]] += self.weights[one] * (value / length)
+        return dict(zip(self.bases, map(Leaning, out.tolist(), self.codes), strict=True))
+
+    def save(self, path: Path) -> None:
+        """One byte a weight, in 127ths of the largest."""
+        scale = float(np.abs(self.weights).max()) / 127
+        np.savez_compressed(
+            path,
+            vocabulary=_packed(self.vocabulary),
+            bases=_packed(self.bases),
+            codes=_packed(self.codes),
+            rarity=self.rarity.astype(np.float16),
+            bias=self.bias.astype(np.float16),
+            starts=self.starts.astype(np.int32),
+            owners=self.owners.astype(np.uint16),
+            weights=np.round(self.weights / scale).astype(np.int8),
+            scale=np.float32(scale),
+        )
+
+
+def _packed(names) -> np.ndarray:
+    return np.frombuffer("\n".join(names).encode(), np.uint8)
+
+
+def _unpacked(array: np.ndarray) -> tuple[str, ...]:
+    return tuple(array.tobytes().decode().split("\n"))
+
+
+@cache
+def classifier() -> Classifier:
+    with files("sapphire.drg").joinpath("tables", "leanings.npz").open("rb") as file, np.load(file) as table:
+        return Classifier(
+            vocabulary={word: i for i, word in enumerate(_unpacked(table["vocabulary"]))},
+            bases=_unpacked(table["bases"]),
+            codes=_unpacked(table["codes"]),
+            rarity=table["rarity"].astype(np.float32),
+            bias=table["bias"].astype(np.float32),
+            starts=table["starts"],
+            owners=table["owners"].astype(np.intp),
+            weights=table["weights"].astype(np.float32) * table["scale"],
+        )
+
+
+def leanings(text: str) -> dict[str, Leaning]:
+    return classifier().leanings(text)

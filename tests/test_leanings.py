@@ -1,0 +1,93 @@
+"""What a note's words as a whole speak for, and what becomes of it among the candidates."""
+
+import pytest
+
+from data.fit_leanings import Labelled, fit, out_of_fold
+from sapphire.drg import leanings
+from sapphire.drg.codebook import DEFAULT_VERSION, VERSIONS, codebook
+from sapphire.drg.digest import digest
+from sapphire.drg.grounding import _families, ground
+
+# No wording of the index: only what is usual in such stays.
+WITHOUT_A_NAME = (
+    "58-year-old man admitted for his sixth cycle of chemotherapy. Premedicated with ondansetron and dexamethasone, hydrated, infusion "
+    "over three days through the port without reaction. Counts stable. Discharged home with antiemetics. Hypertension."
+)
+
+
+def notes():
+    sick = [
+        "cough fever sputum opacity",
+        "fever sputum opacity cough oxygen",
+        "cough fever opacity sputum",
+        "fever cough opacity",
+    ]
+    hip = ["fell hip rotated nail", "hip nail rotated fell walker", "rotated hip nail fell", "nail hip fell"]
+    worse = ["sepsis lactate pressors", "lactate pressors sepsis", "sepsis pressors lactate fever", "lactate sepsis"]
+    three = {
+        "SIMPLE PNEUMONIA AND PLEURISY": ("J189", sick),
+        "HIP AND FEMUR": ("S72141A", hip),
+        "SEPTICEMIA": ("A419", worse),
+    }
+    return [
+        Labelled(text, base, code, 1.0, i % 2) for base, (code, some) in three.items() for i, text in enumerate(some)
+    ]
+
+
+def test_words_of_a_base_speak_for_it_and_a_saved_classifier_says_the_same(tmp_path, monkeypatch):
+    known = fit(notes())
+    said = known.leanings("Fever and cough, fever again, lobar opacity; given ceftriaxone.")
+    best = max(said, key=lambda base: said[base].score)
+    assert best == "SIMPLE PNEUMONIA AND PLEURISY" and said[best].code == "J189" and said[best].score > 0
+    (tmp_path / "tables").mkdir()
+    known.save(tmp_path / "tables" / "leanings.npz")
+    monkeypatch.setattr(leanings, "files", lambda package: tmp_path)
+    again = leanings.classifier.__wrapped__().leanings(
+        "Fever and cough, fever again, lobar opacity; given ceftriaxone."
+    )
+    assert {base: each.score for base, each in again.items()} == pytest.approx(
+        {base: each.score for base, each in said.items()}, abs=0.03
+    )
+
+
+def test_scores_are_those_of_scikit_learn():
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.svm import LinearSVC
+
+    some = notes()
+    counted = TfidfVectorizer(analyzer=leanings.words, sublinear_tf=True, min_df=2)
+    machine = LinearSVC(random_state=0).fit(
+        counted.fit_transform([each.text for each in some]), [each.base for each in some]
+    )
+    known = fit(some)
+    for text in ("fever fever lactate hip", "nail", "nothing that it knows"):
+        ours = known.leanings(text)
+        theirs = machine.decision_function(counted.transform([text]))[0]
+        np.testing.assert_allclose([ours[base].score for base in machine.classes_], theirs, atol=1e-4)
+
+
+def test_a_note_is_scored_by_what_never_saw_it():
+    some = notes()
+    unseen = out_of_fold(some, {some[0].text})
+    assert list(unseen) == [some[0].text]
+    assert unseen[some[0].text] == fit([each for each in some if each.fold != some[0].fold]).leanings(some[0].text)
+
+
+def test_words_alone_lead_to_a_candidate_that_no_find_names():
+    grounding = ground(WITHOUT_A_NAME)
+    led = [each for each in grounding.candidates if not each.found]
+    assert any("CHEMOTHERAPY" in each.title.upper() for each in led)
+    _, lines = digest(grounding, WITHOUT_A_NAME, DEFAULT_VERSION)
+    place = grounding.candidates.index(led[0])
+    assert lines[place].startswith(led[0].title.upper()) and "(often " in lines[place]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_families_give_drgs_of_their_own(version):
+    drgs = codebook(version).drgs
+    for base, members in _families(version).items():
+        assert {drgs[drg].base for drg in members} == {base}
+        levels = [drgs[drg].level for drg in members]
+        assert levels[0] != "MCC" or {drgs[drg].level for drg in members} == {"MCC"}
+        assert levels[2] in ("MCC", "CC/MCC", "CC", "unsplit"), (base, levels)
