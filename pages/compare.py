@@ -78,7 +78,7 @@ def filters(compared: list[Run]) -> CaseFilters:
     agreements, patterns = known.agreements(ids), known.patterns(ids)
     pills = st.container(horizontal=True, vertical_alignment="bottom")
     chosen = pills.pills(
-        "The answers have", [name for name, n in agreements.items() if n], selection_mode="multi", key="compare_agreements",
+        "The answers have", [name for name, n in agreements.items() if n], selection_mode="multi", key="compare_agreements", wrap=True,
         format_func=lambda name: f"{name} · {agreements[name]:,}", on_change=to_first,
     )  # fmt: skip
     pattern = None
@@ -167,7 +167,8 @@ def bar(note: dict, compared: list[Run], chosen: CaseFilters) -> bool:
 
 
 def answers(compared: Comparison) -> None:
-    for i, (column, answer) in enumerate(zip(st.columns(len(compared.answers)), compared.answers, strict=True)):
+    columns = st.container(key="compare_answers").columns(len(compared.answers))
+    for i, (column, answer) in enumerate(zip(columns, compared.answers, strict=True)):
         with column:
             answer_card(i, answer, compared.note["seq"])
     if not compared.answered:

@@ -13,6 +13,7 @@ from sapphire.sights import seen_notes
 from sapphire.store.evaluation import CaseFilter
 
 MOST_RUNS = 5
+SELECT_WIDTH = 224  # pixels, of "From reviews, else recorded"
 bench = start_page()
 evaluation = bench.evaluation
 evaluation.refresh()
@@ -45,17 +46,17 @@ def choose_runs(runs: list[dict]) -> tuple[str, ...]:
 
 
 def choose_cases() -> CaseFilter:
-    one, two, three, four = st.columns(4)
-    labels = one.selectbox(
-        "Right DRG", list(LABELS), format_func=LABELS.get, key="evaluation_labels", persist_state="session",
+    row = st.container(horizontal=True)  # wraps where it is narrow
+    labels = row.selectbox(
+        "Right DRG", list(LABELS), format_func=LABELS.get, key="evaluation_labels", persist_state="session", width=SELECT_WIDTH,
         help="A review is written beside a model's answer and leans towards it: recorded labels are the fairer measure where there are both.",
     )  # fmt: skip
     imports = {row["import_id"]: row["name"] for row in evaluation.imports()}
     return CaseFilter(
         labels,
-        _any(two, "Source", "source", evaluation.choices("source")),
-        _any(three, "Split", "split", evaluation.choices("split")),
-        _any(four, "Import", "import_id", list(imports), imports),
+        _any(row, "Source", "source", evaluation.choices("source")),
+        _any(row, "Split", "split", evaluation.choices("split")),
+        _any(row, "Import", "import_id", list(imports), imports),
     )
 
 
@@ -66,6 +67,7 @@ def _any(column, label: str, field: str, values: list[str], names: dict[str, str
         format_func=lambda value: (names or {}).get(value, value) or "Any",
         key=f"evaluation_{field}",
         persist_state="session",
+        width=SELECT_WIDTH,
     )
 
 
@@ -138,7 +140,7 @@ def may_name() -> tuple[str, ...] | None:
 
 
 def page() -> None:
-    title, actions = st.columns(2, vertical_alignment="bottom")
+    title, actions = st.columns([2, 3], vertical_alignment="bottom")
     title.title("Evaluation")
     buttons = actions.container(horizontal=True, horizontal_alignment="right")
     with buttons:

@@ -19,6 +19,9 @@ TABS = {
 }
 
 
+_HELP = {"shared": "Read by two readers or more: on these they can agree."}
+
+
 def choose() -> StudyFilter:
     left, right = st.columns(2)
     models = left.multiselect(
@@ -45,9 +48,9 @@ def page() -> None:
     if not counts["reviews"]:
         st.info("None of these readers has reviewed an answer of these models.", icon=":material/filter_list_off:")
         return
-    words = {"reviews": "Reviews", "readers": "Readers", "cases": "Cases", "shared": "Read by two or more"}
+    words = {"reviews": "Reviews", "readers": "Readers", "cases": "Cases", "shared": "Shared"}
     for column, (name, label) in zip(st.columns(4), words.items(), strict=True):
-        column.metric(label, f"{counts[name]:,}", border=True)
+        column.metric(label, f"{counts[name]:,}", border=True, help=_HELP.get(name))
     for tab, draw in zip(st.tabs(list(TABS), on_change="rerun", key="study_tab"), TABS.values(), strict=True):
         if tab.open:
             with tab:

@@ -80,8 +80,13 @@ def with_group_names(rows: list[dict], by: str) -> list[dict]:
 
 def _group_name(group: str, by: str) -> str:
     if by == "mdc":
-        return f"{group} {MDC_TITLES[group]}" if group else "Any MDC"
+        return f"{group} {_short(MDC_TITLES[group])}" if group else "Any MDC"
     return LEVEL_NAMES[group] if by == "level" else group.replace("_", " ")
+
+
+def _short(title: str) -> str:
+    """An MDC's title without what most begin with."""
+    return title.removeprefix("Diseases and Disorders of ").removeprefix("the ")
 
 
 def paired(evaluation: Evaluation, choice: Choice) -> list[dict]:

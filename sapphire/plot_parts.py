@@ -1,6 +1,7 @@
 """What plots of all pages share: their layout, axes, and colours that read on light and on dark."""
 
 import html
+import textwrap
 from collections.abc import Sequence
 
 # Colours of runs that read on white and on dark blue alike (contrast at least 3:1 with both).
@@ -13,8 +14,10 @@ GRID = "rgba(128,140,158,0.25)"
 def layout(title: str, height: int, legend: bool = True, **more: object) -> dict:
     """Title above, legend below: neither meets the plot, however many runs or panels it has. `height` is that of the plot itself."""
     below = 96 if legend else 56
+    title = wrapped(title, 62)
+    top = 8 + 10 * title.count("<br>")  # Plotly hangs a title by the middle of its lines
     return {
-        "title": {"text": title, "x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 8, "l": 2}, "font": {"size": 15}},
+        "title": {"text": title, "x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": top, "l": 2}, "font": {"size": 15}},
         "margin": {"l": 10, "r": 16, "t": 62, "b": below},
         "height": height + 62 + below,
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left", "title": None, "traceorder": "normal"},
@@ -34,9 +37,16 @@ def percent_axis(title: str, **more: object) -> dict:
 def rows_axis(names: Sequence[str]) -> dict:
     """A vertical axis of named rows, the first on top, at 0, 1, 2, …"""
     return {
-        "range": [len(names) - 0.5, -0.5], "tickvals": list(range(len(names))), "ticktext": list(names), "gridcolor": GRID, "zeroline": False,
+        "range": [len(names) - 0.5, -0.5], "tickvals": list(range(len(names))), "ticktext": [wrapped(name, 44) for name in names], "gridcolor": GRID, "zeroline": False,
         "automargin": True,
     }  # fmt: skip
+
+
+def wrapped(words: str, width: int) -> str:
+    """Words in lines of this many characters, for Plotly, which breaks none by itself."""
+    return "<br>".join(
+        line for part in words.split("<br>") for line in textwrap.wrap(part, width, break_long_words=False) or [""]
+    )
 
 
 def lane(place: int, lanes: Sequence) -> float:

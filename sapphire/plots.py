@@ -62,7 +62,7 @@ def groups(rows: Sequence[dict], names: Mapping[str, str], title: str, axis: str
     """`measuring.slices`: a dot with its interval for each group and run; a group's name ends in its number of notes."""
     order = list(dict.fromkeys(row["group"] for row in rows))
     most = {group: max(row["notes"] for row in rows if row["group"] == group) for group in order}
-    labels = {group: f"{plain_name(group, 46)} ({most[group]:,})" for group in order}
+    labels = {group: f"{plain_name(group, 76)} ({most[group]:,})" for group in order}
     figure = new_figure(title, (18 + 15 * len(names)) * len(order))
     for place, (run, name) in enumerate(names.items()):
         mine = [row for row in rows if row["run_id"] == run]
@@ -230,5 +230,5 @@ def case_mix(rows: Sequence[dict]):
         gridcolor=GRID,
         zeroline=False,
     )
-    figure.update_yaxes(**rows_axis([f"{plain_name(row['Run'], 46)} ({row['Notes']:,})" for row in rows]))
+    figure.update_yaxes(**rows_axis([f"{plain_name(row['Run'], 76)} ({row['Notes']:,})" for row in rows]))
     return figure

@@ -31,7 +31,7 @@ def ratings(rows: Sequence[dict], title: str):
             textfont={"color": words}, customdata=[row["n"] for row in mine],
             hovertemplate=f"{points} points: %{{x:.0f}}%, %{{customdata:,}} reviews<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(**percent_axis("share of reviews; numbers are reviews", range=[0, 100]))
+    figure.update_xaxes(**percent_axis("share; numbers are reviews", range=[0, 100]))
     figure.update_yaxes(**rows_axis(labels))
     return figure
 
@@ -69,7 +69,7 @@ def steps(rows: Sequence[dict]):
             text=[row["n"] or "" for row in mine], textposition="inside", insidetextanchor="middle", textangle=0, textfont={"color": "#ffffff"},
             customdata=[row["n"] for row in mine], hovertemplate=f"{verdict}: %{{x:.0f}}%, %{{customdata:,}} steps<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(**percent_axis("share of judged steps; numbers are steps", range=[0, 100]))
+    figure.update_xaxes(**percent_axis("share; numbers are judged steps", range=[0, 100]))
     figure.update_yaxes(**rows_axis([f"{kind} ({total[kind]:,})" for kind in kinds]))
     return figure
 
@@ -113,6 +113,6 @@ def first_answers(rows: Sequence[dict]):
             text=[row[way] or "" for row in rows], textposition="inside", insidetextanchor="middle", textangle=0, textfont={"color": "#0b1220"},
             customdata=[row[way] for row in rows], hovertemplate=f"{words}: %{{x:.0f}}%, %{{customdata:,}} cases<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(**percent_axis("share of cases; numbers are cases", range=[0, 100]))
+    figure.update_xaxes(**percent_axis("share; numbers are cases", range=[0, 100]))
     figure.update_yaxes(**rows_axis(labels))
     return figure

@@ -32,10 +32,8 @@ def win_rates(standings: Sequence[Standing], names: Mapping[str, str], colour: M
             "<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.add_vline(x=50, line={"color": GREY, "dash": "dot"})
-    figure.update_xaxes(
-        **percent_axis("percent of the pairs it stood in: won, and half of ties and both bad", range=[0, 100])
-    )
-    figure.update_yaxes(**rows_axis([f"{plain_name(names[each.run], 46)} ({each.share.n:,})" for each in standings]))
+    figure.update_xaxes(**percent_axis("percent of the pairs it stood in", range=[0, 100]))
+    figure.update_yaxes(**rows_axis([f"{plain_name(names[each.run], 80)} ({each.share.n:,})" for each in standings]))
     return figure
 
 
@@ -51,8 +49,8 @@ def strengths(found: Mapping[str, Interval], names: Mapping[str, str], colour: M
             error_x=_bars([found[run]], colour[run]), hovertemplate="%{x:.1f}%<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.add_vline(x=50, line={"color": GREY, "dash": "dot"})
-    figure.update_xaxes(**percent_axis("chance to be preferred to an average run of this ballot", range=[0, 100]))
-    figure.update_yaxes(**rows_axis([plain_name(names[run], 46) for run in runs]))
+    figure.update_xaxes(**percent_axis("chance to be preferred", range=[0, 100]))
+    figure.update_yaxes(**rows_axis([plain_name(names[run], 80) for run in runs]))
     return figure
 
 
@@ -73,11 +71,7 @@ def verdicts(duels: Sequence[Duel], names: Mapping[str, str], colour: Mapping[st
                     x=[100 * n / total], y=[i], orientation="h", width=0.55, marker={"color": paint}, text=[f"{n} {short}"], showlegend=False, textposition="inside",
                     insidetextanchor="middle", insidetextfont={"color": "white"}, name=plain_name(words), hovertemplate=f"%{{x:.1f}}%, {n} of {total} votes<extra>%{{fullData.name}}</extra>",
                 )  # fmt: skip
-    figure.update_xaxes(
-        **percent_axis(
-            "percent of the votes; the numbers are votes, won and lost are of the run named first", range=[0, 100]
-        )
-    )
+    figure.update_xaxes(**percent_axis("percent; numbers are votes", range=[0, 100]))
     labels = [f"{plain_name(names[duel.first], 30)}<br>against {plain_name(names[duel.second], 30)}" for duel in duels]
     figure.update_yaxes(**rows_axis(labels))
     return figure
@@ -92,9 +86,7 @@ def sides(found: Sequence[Side]):
         hovertemplate="%{x:.1f}%: %{customdata[0]} of %{customdata[1]} decided votes<br>exact binomial p %{customdata[2]:.3f}<extra></extra>",
     )  # fmt: skip
     figure.add_vline(x=50, line={"color": GREY, "dash": "dot"})
-    figure.update_xaxes(
-        **percent_axis("percent for side A; half is no bias, since sides are drawn at random", range=[-1, 101])
-    )
+    figure.update_xaxes(**percent_axis("percent for side A; 50 is no bias", range=[-1, 101]))
     figure.update_yaxes(
         **rows_axis([f"{plain_name(each.reader, 46) or 'all readers'} ({each.share.n:,})" for each in found])
     )

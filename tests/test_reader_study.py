@@ -165,6 +165,14 @@ def test_first_answers_are_compared_with_last_ones_and_with_the_model(store):
     assert row["low"] < 0.5 < row["high"]
 
 
+def test_a_model_that_names_no_drg_is_wrong_and_nothing_is_taken_from_it(store):
+    store.append("note", [stored_note("n1", drg="291", drg_version="43.1")])
+    store.append("prediction", [stored_prediction("n1", title="NO SUCH TITLE", drg=None)])
+    found = study(store, event("revealed", 0, prior_drg="291"), saved(minute=1, drg="292"))
+    (row,) = found.first_answers(EVERY, "model")
+    assert (row["right_wrong"], row["took"], row["misled"], row["could"]) == (1, 0, 1, 1)
+
+
 def test_only_the_first_sight_of_a_case_is_a_first_answer(store):
     notes(store, "n1")
     store.append("prediction", [stored_prediction("n1", prediction_id="later", run_id="r2")])

@@ -40,7 +40,7 @@ def test_before_any_review_it_leads_to_the_worklist(home):  # noqa: F811
 
 def test_each_tab_says_what_it_lacks(home):  # noqa: F811
     at = study(home, saved("n1"))
-    assert {metric.label: metric.value for metric in at.metric}["Read by two or more"] == "0"
+    assert {metric.label: metric.value for metric in at.metric}["Shared"] == "0"
     for tab, sentence in EMPTY.items():
         assert sentence in open_tab(at, tab)
 

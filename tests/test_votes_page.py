@@ -76,7 +76,7 @@ def test_when_all_pairs_are_judged_the_results_say_what_they_can(home):  # noqa:
     assert "judged every pair" in words(at)
     at.button_group(key="vote_view").set_value("results").run()
     assert not at.exception
-    assert {metric.label: metric.value for metric in at.metric}["Pairs judged"] == "2"
+    assert {metric.label: metric.value for metric in at.metric}["Pairs"] == "2"
     assert "do not tell" in words(at)
     assert "2 of 2 decided votes went to side A" in words(at)
     assert "No pair was shown twice yet" in words(at)

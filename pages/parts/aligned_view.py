@@ -5,6 +5,11 @@ import streamlit as st
 from sapphire.aligning import Row
 
 _CSS = """
+/* Four cards need a wide screen; on a narrow one they stand two and two. */
+@media (max-width: 1100px) {
+  .st-key-compare_answers [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-wrap: wrap; }
+  .st-key-compare_answers [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { min-width: calc(50% - .5rem); }
+}
 .sapphire-aligned { font: .9rem/1.5 var(--st-font); color: var(--st-text-color); display: grid; border: 1px solid var(--st-border-color);
   border-radius: var(--st-base-radius); overflow: clip; }
 .sapphire-aligned > div { padding: .45rem .7rem; border-top: 1px solid var(--st-border-color); min-width: 0; overflow-wrap: anywhere; }

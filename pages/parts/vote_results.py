@@ -56,11 +56,11 @@ def _cells(found: Interval) -> dict:
 def _counts(votes: list[Vote]) -> None:
     first = counted(votes)
     numbers = {
-        "Pairs judged": len(first),
+        "Pairs": len(first),
         "Cases": len({vote.note_id for vote in first}),
         "Readers": len({vote.reader for vote in votes}),
         "Decided": sum(vote.verdict in ("left", "right") for vote in first),
-        "Shown again": len(votes) - len(first),
+        "Repeats": len(votes) - len(first),
     }
     for column, (name, n) in zip(st.columns(len(numbers)), numbers.items(), strict=True):
         column.metric(name, f"{n:,}", border=True)
@@ -97,7 +97,7 @@ def _duels(votes: list[Vote], run_ids: tuple[str, ...], names: dict[str, str], c
         vote_plots.verdicts(found, names, colour),
         rows,
         "duels",
-        f"p of the exact sign test of decided votes{corrected}.",
+        f"Won and lost are of the run named first. p of the exact sign test of decided votes{corrected}.",
     )
     for duel in found:
         share, decided = duel.standing.share, duel.standing.won + duel.standing.lost

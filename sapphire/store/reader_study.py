@@ -149,7 +149,7 @@ class StudyCopy:
         answer is the model's and the first was not), n."""
         return self._ask(
             f"""SELECT {by}, prior_drg = recorded AS first_right, predicted IS NOT DISTINCT FROM recorded AS model_right, drg = recorded AS last_right,
-                drg = predicted AND prior_drg <> predicted AS took, count(*) AS n
+                drg IS NOT DISTINCT FROM predicted AND prior_drg <> predicted AS took, count(*) AS n
             FROM review WHERE {{where}} AND prior_drg IS NOT NULL AND drg IS NOT NULL AND recorded IS NOT NULL GROUP BY ALL ORDER BY ALL""",
             chosen,
         )
