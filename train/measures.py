@@ -41,9 +41,13 @@ class Results:
 
     @property
     def measures(self) -> dict[str, str]:
-        """Field of `marks` → its name; with one answer a case all are the same."""
+        """Key of a measure → its name; with one answer a case all are the same."""
         several = {"pass_k": f"Pass@{self.k}", "maj_k": f"Maj@{self.k}"} if self.k > 1 else {}
         return {"pass_1": "Pass@1"} | several
+
+    def marked(self, target: str, measure: str) -> np.ndarray:
+        """What each case has of a measure, from 0 to 1."""
+        return self.marks.means[f"{measure}_{target}"][self.marks.pattern]
 
 
 def read_results(path: Path) -> Results:
@@ -94,7 +98,7 @@ def scores(results: Results, cases: Sequence[int] | None = None) -> dict[tuple[s
     """(target, measure) → its interval over all cases, or over some (their places)."""
     cells = [(target, measure) for target in TARGETS for measure in results.measures]
     at = slice(None) if cases is None else np.asarray(cases)
-    values = np.column_stack([getattr(results.marks, measure)[target][at] for target, measure in cells])
+    values = np.column_stack([results.marked(target, measure)[at] for target, measure in cells])
     patients = results.patients if cases is None else [results.patients[i] for i in cases]
     return dict(zip(cells, interval(values, patients), strict=True))
 
@@ -164,7 +168,7 @@ def paired_tests(runs: Mapping[str, Results]) -> list[Test]:
     for other in others:
         for target in TARGETS:
             for measure in runs[first].measures:
-                a, b = (getattr(runs[name].marks, measure)[target][places[name]] for name in (other, first))
+                a, b = (runs[name].marked(target, measure)[places[name]] for name in (other, first))
                 whole = np.isin(np.concatenate([a, b]), (0, 1)).all()
                 p = mcnemar(int((a > b).sum()), int((b > a).sum())) if whole and measure != "pass_k" else None
                 found.append((other, target, measure, paired(a - b, patients), p))
