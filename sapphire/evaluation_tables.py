@@ -6,6 +6,7 @@ from sapphire import comparing, measuring, metrics, paper
 from sapphire.drg.codebook import Drg
 from sapphire.evaluating import Choice, Evaluation
 from sapphire.marking import TARGETS
+from sapphire.rewards import LEVEL_NAMES
 
 METHOD = "Intervals draw whole patients: bootstrap percentiles, or Wilson's below 300 patients."
 TESTED = "Paired bootstrap over patients, 10,000 draws; p values corrected for their number by Holm's method."
@@ -93,6 +94,14 @@ def bases(cells: Sequence[tuple[Drg, Drg | None, int]]) -> list[dict]:
             "Answered": f"{said.base_id} {said.base}" if said else "no DRG",
             "MDC": "same" if said and said.mdc == gold.mdc else "other",
         }
+        for gold, said, n in cells
+    ]
+
+
+def severity_errors(cells: Sequence[tuple[str, str, int]]) -> list[dict]:
+    """`measuring.severity_errors` in words."""
+    return [
+        {"Notes": n, "Right": LEVEL_NAMES[gold], "Answered": LEVEL_NAMES[said] if said else "no DRG"}
         for gold, said, n in cells
     ]
 

@@ -153,6 +153,17 @@ def severity_cells(evaluation: Evaluation, scored: Scored) -> dict[tuple[str, st
     return metrics.severity_confusion(pairs(evaluation, scored))
 
 
+def severity_errors(evaluation: Evaluation, scored: Scored) -> list[tuple[str, str, int]]:
+    """The severities taken for one another, the largest cell first: right level, predicted level ("" for no DRG), notes."""
+    cells = [(*cell, n) for cell, n in severity_cells(evaluation, scored).items() if cell[0] != cell[1]]
+    return sorted(cells, key=lambda cell: (-cell[2], cell))
+
+
+def of_level(level: str, version: str) -> list[Drg | None]:
+    """The DRGs of a severity level; of "" none."""
+    return [each for each in codebook(version).drgs.values() if each.level == level] if level else [None]
+
+
 def base_cells(evaluation: Evaluation, scored: Scored, limit: int = 20) -> list[tuple[Drg, Drg | None, int]]:
     """The largest confusions of base DRGs: a DRG of the right family, one of the predicted (None: no DRG), notes."""
     cells = metrics.base_confusion(pairs(evaluation, scored))

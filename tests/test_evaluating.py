@@ -141,6 +141,9 @@ def test_confusion_agrees_with_scikit_learn(truth, evaluation):
     cells = measuring.severity_cells(evaluation, scored)
     expected = confusion_matrix([drg.level for drg in gold], [drg.level if drg else "" for drg in first], labels=levels)
     assert [[cells.get((right, answered), 0) for answered in levels] for right in levels] == expected.tolist()
+    for right, answered, n in measuring.severity_errors(evaluation, scored):
+        cell = measuring.of_level(right, "43.1"), measuring.of_level(answered, "43.1")
+        assert len(measuring.cases(evaluation, scored, *cell, limit=NOTES)) == n == cells[right, answered]
     bases = Counter(
         (g.base_id, f.base_id if f else "") for g, f in zip(gold, first, strict=True) if not f or f.base_id != g.base_id
     )

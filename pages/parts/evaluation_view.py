@@ -95,6 +95,8 @@ def errors_tab(shown: Shown) -> None:
     cells = measuring.severity_cells(shown.evaluation, scored)
     note = "The answer that stands for each note. Shade: share of the row."
     plot_view(plots.severity(cells, name), tables.severities(cells), "severity", note)
+    st.subheader("Severities taken for one another", anchor=False)
+    _severity_table(shown, scored)
     st.subheader("Base DRGs taken for one another", anchor=False)
     _base_table(shown, scored)
     st.subheader("What is wrong in the wrong ones", anchor=False)
@@ -116,33 +118,47 @@ def _one_run(shown: Shown) -> Scored:
     return next(scored for scored in shown.every if scored.run_id == run)
 
 
+def _severity_table(shown: Shown, scored: Scored) -> None:
+    cells = measuring.severity_errors(shown.evaluation, scored)
+    if not cells:
+        st.success("Every severity level is right.", icon=":material/check_circle:")
+        return
+    if (at := _picked(tables.severity_errors(cells), f"severity_cells_{scored.table}", "severities")) is not None:
+        gold, said, n = cells[at]
+        right, answered = (measuring.of_level(level, scored.version) for level in (gold, said))
+        _cases(shown, scored, right, answered, n, "severity")
+
+
 def _base_table(shown: Shown, scored: Scored) -> None:
-    cells = measuring.base_cells(shown.evaluation, scored)
+    from sapphire.drg.codebook import codebook
+
+    cells, book = measuring.base_cells(shown.evaluation, scored), codebook(scored.version)
     if not cells:
         st.success("Every base DRG is right.", icon=":material/check_circle:")
         return
-    rows = tables.bases(cells)
+    if (at := _picked(tables.bases(cells), f"base_cells_{scored.table}", "base-drgs")) is not None:
+        gold, said, n = cells[at]
+        _cases(shown, scored, book.family(gold.drg), book.family(said.drg) if said else [None], n, "base")
+
+
+def _picked(rows: list[dict], key: str, name: str) -> int | None:
+    """The cell of a confusion that the reader ticked, the largest on top."""
     picked = st.dataframe(
-        rows, hide_index=True, key=f"base_cells_{scored.table}", on_select="rerun", selection_mode="single-row", alt="The largest confusions of base DRGs",
+        rows, hide_index=True, key=key, on_select="rerun", selection_mode="single-row", alt="The largest confusions",
         height=min(38 + 35 * len(rows), 388), column_config={"Notes": st.column_config.NumberColumn(width=70), "MDC": st.column_config.TextColumn(width=80)},
     )  # fmt: skip
-    rows_view(rows, "base-drgs", "The largest first. Tick one to see its cases.")
-    for at in picked["selection"]["rows"]:
-        gold, said, n = cells[at]
-        _cases(shown, scored, gold, said, n)
+    rows_view(rows, name, "The largest first. Tick one to see its cases.")
+    return next(iter(picked["selection"]["rows"]), None)
 
 
-def _cases(shown: Shown, scored: Scored, gold, said, n: int) -> None:
-    from sapphire.drg.codebook import codebook
-
-    book = codebook(scored.version)
-    answered, among = book.family(said.drg) if said else [None], shown.may_name()
-    found = measuring.cases(shown.evaluation, scored, book.family(gold.drg), answered, among=among)
+def _cases(shown: Shown, scored: Scored, gold: list, answered: list, n: int, kind: str) -> None:
+    among = shown.may_name()
+    found = measuring.cases(shown.evaluation, scored, gold, answered, among=among)
     if among is not None:
         st.caption(
             f":material/psychology: You asked to name a DRG before you see an answer: only cases whose answers you have seen are listed, {len(found):,} here."
         )
-    st.session_state["evaluation_cases"] = [(row["seq"], row["note_id"], scored.run_id) for row in found]
+    listed, key = [(row["seq"], row["note_id"], scored.run_id) for row in found], f"evaluation_open_{kind}"
     st.dataframe(
         [
             {
@@ -153,7 +169,7 @@ def _cases(shown: Shown, scored: Scored, gold, said, n: int) -> None:
         ],
         hide_index=True, alt="Cases of this confusion",
         column_config={
-            "open": st.column_config.ButtonColumn("Case", width=84, pinned=True, on_click=lambda: _open(shown), key="evaluation_open"),
+            "open": st.column_config.ButtonColumn("Case", width=84, pinned=True, on_click=lambda: _open(shown, *listed[st.session_state[key]["row"]]), key=key),
             "Note": st.column_config.TextColumn(width=180),
             "Confidence": st.column_config.ProgressColumn(width=110, min_value=0, max_value=1, format="percent"),
         },
@@ -162,9 +178,8 @@ def _cases(shown: Shown, scored: Scored, gold, said, n: int) -> None:
         st.caption(f"The first {len(found):,} of {n:,} cases.")
 
 
-def _open(shown: Shown) -> None:
+def _open(shown: Shown, seq: int, note_id: str, run_id: str) -> None:
     """Show the case as this run answered it."""
-    seq, note_id, run_id = st.session_state["evaluation_cases"][st.session_state["evaluation_open"]["row"]]
     st.session_state["prediction_id"] = shown.evaluation.standing(run_id, note_id)
     st.switch_page("pages/review.py", query_params={"case": str(seq)})
 
