@@ -46,6 +46,7 @@ models: setup .venv/test.done
 	@test -f runs/smollm2-135m/model.safetensors || $(BIN)/python -m train.base --out runs/smollm2-135m
 	@$(TRAIN) train.sft sapphire-nano-sft && $(BIN)/python -m train.ship runs/sapphire-nano-sft
 	@$(TRAIN) train.sft sapphire-135m-start
+	@$(TRAIN) train.sft sapphire-135m-short
 	@$(TRAIN) train.sft sapphire-135m-sft && $(BIN)/python -m train.ship runs/sapphire-135m-sft --base smollm2-135m-untuned
 	@$(BIN)/python -m sapphire.models
 
