@@ -26,7 +26,7 @@ from train import compare
 from train.baselines import BASELINES
 from train.evaluate import Job, Sampling, evaluate, main
 from train.evaluation_rows import SCHEMA, rows
-from train.measures import groups, means, paired_tests, read_results, scores, shared
+from train.measures import calibration, groups, means, paired_tests, read_results, scores, shared
 from train.tables import comparison, report
 
 BOOK = codebook()
@@ -119,6 +119,34 @@ def test_means_and_groups_count_what_they_say(tmp_path):
     by_count = groups(results, "frequency", Counter({results.gold[0].drg: 12}))
     assert list(by_count) == ["never seen", "10 to 99"] and 0 in by_count["10 to 99"]
     assert sum(map(len, groups(results, "mdc").values())) == 40
+
+
+def test_confidence_is_set_against_being_right(tmp_path):
+    several = read_results(write(tmp_path / "several.parquet", random_run(3, 0.4)))
+    sure, right = [], []
+    for one, gold in random_run(3, 0.4):
+        drgs = Counter(parse_drg for text in one.completions if (parse_drg := _said(text)))
+        if drgs:
+            (drg, votes), *_ = drgs.most_common(1)
+            sure.append(votes / 4)
+            right.append(drg == gold.drg)
+    found = calibration(several)
+    assert found.n == len(sure)
+    assert found.brier == pytest.approx(np.mean((np.array(sure) - right) ** 2))
+    by_share = {share: [r for s, r in zip(sure, right, strict=True) if s == share] for share in set(sure)}
+    gaps = sum(len(hits) * abs(np.mean(hits) - share) for share, hits in by_share.items()) / len(sure)
+    assert found.error == pytest.approx(gaps)  # four samples: each share is in a bin of its own
+    assert "calibration error" in report(several)
+    once = write(
+        tmp_path / "once.parquet",
+        ((Scored(each.note, each.completions[:1]), gold) for each, gold in random_run(3, 0.4)),
+        ABOUT | {"n": 1},
+    )
+    assert calibration(read_results(once)) is None  # nothing came with a confidence
+
+
+def _said(completion: Completion) -> str | None:
+    return next((drg.drg for drg in DRGS if f"<answer>{drg.title.upper()}</answer>" in completion.text), None)
 
 
 def test_the_lines_of_reasoning_are_judged_against_note_and_stay(tmp_path):

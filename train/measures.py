@@ -11,7 +11,18 @@ import numpy as np
 
 from sapphire.drg.codebook import Drg, codebook
 from sapphire.marking import TARGETS, Marks, mark
-from sapphire.metrics import Interval, Paired, bootstrap, holm, interval, mcnemar, paired
+from sapphire.metrics import (
+    Interval,
+    Paired,
+    bootstrap,
+    brier,
+    calibration_error,
+    holm,
+    interval,
+    mcnemar,
+    paired,
+    reliability,
+)
 from sapphire.prediction_files import OutputError
 
 FREQUENCIES = ((0, "never seen"), (1, "1 to 9"), (10, "10 to 99"), (100, "100 to 999"), (1000, "1,000 and more"))
@@ -29,6 +40,7 @@ class Results:
     patients: list[str]
     gold: list[Drg]
     voted: list[Drg | None]  # the commonest answer, of equals the first
+    votes: list[int]  # how many samples gave it
     failed: np.ndarray
     traps: list[list[str]]
     words: np.ndarray
@@ -77,7 +89,7 @@ def read_results(path: Path) -> Results:
     answered = ~np.repeat(failed, sizes)
     kept = {
         name: table[name].to_numpy()[answered].astype(float)
-        for name in ("format", "reward", "true_lines", "tokens", "seconds")
+        for name in ("format", "reward", "true_lines", "tokens", "seconds", "confidence")
     }
     kept["no_drg"] = (numbers[answered] == 0).astype(float)
     return Results(
@@ -86,6 +98,7 @@ def read_results(path: Path) -> Results:
         patients=[columns["subject_id"][i] or columns["note_id"][i] for i in first],
         gold=gold,
         voted=[book.drgs[votes[0][0]] if votes else None for votes in voted],
+        votes=[votes[0][1] if votes else 0 for votes in voted],
         failed=failed,
         traps=[columns["trap"][i] or [] for i in first],
         words=table["words"].to_numpy()[first],
@@ -121,6 +134,30 @@ def means(results: Results) -> dict[str, Interval | None]:
         else:
             (found[name],) = interval(sums[have] / counts[have], patients)
     return found
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`error` is the expected calibration error in ten bins (Naeini et al. 2015), `brier` the Brier score, over `n` cases."""
+
+    error: float
+    brier: float
+    n: int
+
+
+def calibration(results: Results) -> Calibration | None:
+    """Confidence of each case's commonest answer against its being right: its share of the samples, or where one was asked for, the
+    confidence that came with it. None where no answer has one."""
+    note, sure = results.answers["note"], results.answers["confidence"]
+    if results.k > 1:
+        sure = np.array([results.votes[i] / results.k for i in range(len(results.note_ids))])
+        note = np.arange(len(results.note_ids))
+    known = [i for i in range(len(note)) if not np.isnan(sure[i]) and results.voted[note[i]]]
+    if not known:
+        return None
+    right = [results.voted[note[i]].drg == results.gold[note[i]].drg for i in known]
+    bins = reliability(sure[known], right)
+    return Calibration(calibration_error(bins), brier(sure[known], right), len(known))
 
 
 def groups(results: Results, by: str, training: Mapping[str, int] | None = None) -> dict[str, list[int]]:

@@ -17,7 +17,7 @@ from sapphire.metrics import (
     table_3,
     weight_error,
 )
-from train.measures import Results, groups, means, paired_tests, scores, shared
+from train.measures import Results, calibration, groups, means, paired_tests, scores, shared
 
 Cells = Sequence[Sequence[str]]
 MADE_UP = {"open corpus": "synthetic", "written by hand": "fictional"}
@@ -105,6 +105,9 @@ def answers_table(results: Results) -> str:
                 f"{results.answers['seconds'].mean():.2f}" if len(results.answers["seconds"]) else "-",
             ]
         )
+    if found := calibration(results):
+        said = f"{found.error:.3f} (expected, ten bins), Brier score {found.brier:.3f}, {found.n:,} cases"
+        rows.append(["confidence: calibration error", said])
     return columns(rows)
 
 
