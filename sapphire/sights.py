@@ -5,25 +5,17 @@ from collections.abc import Sequence
 
 from sapphire.profiles import Profile
 from sapphire.store import Store
+from sapphire.store.sights import notes_seen, predictions_seen
 
 
 def seen(store: Store, reader: str, note_ids: Sequence[str]) -> set[str]:
     """Which of these notes have an answer that this reader was shown."""
-    rows = store.read(
-        "SELECT DISTINCT note_id FROM review_event WHERE kind = 'revealed' AND reviewer = $reviewer AND list_contains($notes, note_id)",
-        reviewer=reader,
-        notes=list(note_ids),
-    )
-    return {row["note_id"] for row in rows}
+    return set(notes_seen(store, reader, note_ids))
 
 
 def seen_notes(store: Store, reader: str) -> tuple[str, ...]:
     """Every note with an answer that this reader was shown, by name."""
-    rows = store.read(
-        "SELECT DISTINCT note_id FROM review_event WHERE kind = 'revealed' AND reviewer = $reviewer ORDER BY note_id",
-        reviewer=reader,
-    )
-    return tuple(row["note_id"] for row in rows)
+    return tuple(notes_seen(store, reader))
 
 
 def record_sight(store: Store, reader: Profile, note_id: str, prediction_ids: Sequence[str]) -> None:
@@ -32,12 +24,7 @@ def record_sight(store: Store, reader: Profile, note_id: str, prediction_ids: Se
     A DRG given before counts only where one model's answer follows it: what several answers side by side change in a reader's
     mind is no single model's doing.
     """
-    known = store.read(
-        "SELECT prediction_id FROM review_event WHERE kind = 'revealed' AND reviewer = $reviewer AND note_id = $note",
-        reviewer=reader.name,
-        note=note_id,
-    )
-    new = set(prediction_ids) - {row["prediction_id"] for row in known}
+    new = set(prediction_ids) - predictions_seen(store, reader.name, note_id)
     store.append(
         "review_event",
         [
