@@ -1,4 +1,4 @@
-"""What our GRPO step costs beside plain TRL's, and what resampling adds: `python -m bench.training [step|resampling]`.
+"""What our GRPO step costs beside plain TRL's, and what resampling adds: `python -m bench.training [step|resampling|reference]`.
 
 On the tiny model and its five stays (`python -m train.tiny`), taught for a while so that some groups are dead. Each round makes one
 step of every kind, in an order drawn anew, on the same prompts and the same random numbers; printed are medians of the ratios within
@@ -120,11 +120,7 @@ def measure_step(count: int) -> None:
 
 
 def measure_resampling(count: int) -> None:
-    trainers = {"none": trainer("none")}
-    for mode in MODES:
-        trainers[mode], trainers[f"{mode}, one by one"] = trainer(mode), trainer(mode)
-        trainers[f"{mode}, one by one"].way = one_after_another
-    done = rounds(trainers, count)
+    done = rounds({mode: trainer(mode) for mode in ("none", *MODES)}, count)
     plain = done["none"]
     print(
         f"a step without resampling: {median(each['cpu'] for each in plain):.2f} s of the processor, "
@@ -137,12 +133,22 @@ def measure_resampling(count: int) -> None:
             f"{means(done[mode], 'resampled/completions') / (means(done[mode], 'resampled/groups') or 1):.1f} attempts each"
         )
         tell(f"a step with {mode} resampling over one without", plain, done[mode])
-        tell(f"{mode} resampling one prompt after another over ours", done[mode], done[f"{mode}, one by one"])
+
+
+def measure_reference(count: int) -> None:
+    for mode in MODES:
+        ours, single = trainer(mode), trainer(mode)
+        single.way = one_after_another
+        done = rounds({"ours": ours, "one by one": single}, count)
+        tell(f"{mode} resampling one prompt after another over ours", done["ours"], done["one by one"])
+
+
+MEASURES = {"step": measure_step, "resampling": measure_resampling, "reference": measure_reference}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=["step", "resampling", "both"], default="both")
+    parser.add_argument("what", nargs="?", choices=[*MEASURES, "all"], default="all")
     parser.add_argument("--pairs", type=int, default=20, help="rounds (default 20)")
     parser.add_argument("--sft-steps", type=int, default=24, help="the more, the more groups are dead (default 24)")
     options = parser.parse_args()
@@ -150,10 +156,9 @@ def main() -> None:
         os.chdir(place)
         tiny.main()
         command("sft", sft.train, ["tiny-sft", f"trl.max_steps={options.sft_steps}"])
-        if options.what != "resampling":
-            measure_step(options.pairs)
-        if options.what != "step":
-            measure_resampling(options.pairs)
+        for name, measure in MEASURES.items():
+            if options.what in (name, "all"):
+                measure(options.pairs)
 
 
 if __name__ == "__main__":
