@@ -36,8 +36,8 @@ def resample(
 ) -> tuple[list[Any], list[int], list[float | None]]:
     """The completions with those of dead groups of `size` drawn anew, at most `attempts` times.
 
-    A call lasts as long as its longest completion, so few sequences take about as long as many, and calls are what costs: each makes
-    as many attempts at once as fit into the step's own number of completions, which is what the machine was sized for. Attempts stay in
+    On a GPU a call lasts about as long as its longest completion, so few sequences take about as long as many, and calls are what costs: each
+    makes as many attempts at once as fit into the step's own number of completions, which is what the machine was sized for. Attempts stay in
     their order: a group keeps the first that lives, as if they had been made one after another. *Fresh* makes one attempt a call,
     since each is another case.
 
