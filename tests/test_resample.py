@@ -116,3 +116,26 @@ def test_fresh_cases_are_drawn_where_answers_are_neither_always_right_nor_always
     share = (drawn.count("open") + drawn.count("unseen")) / 2000
     assert share == pytest.approx(0.25 / 0.2599, abs=0.02)
     assert Estimate(estimate.counts).signal("easy") == estimate.signal("easy")
+
+
+@pytest.mark.torch
+def test_vllm_in_process_gets_sampling_parameters_for_each_row_and_a_server_a_request_for_each_temperature():
+    pytest.importorskip("torch")
+    from train.temperatures import calls, drawing_at
+
+    class Vllm:
+        def generate(self, prompts, sampling_params, use_tqdm):
+            return [(prompt, params.temperature) for prompt, params in zip(prompts, sampling_params, strict=True)]
+
+    shared = SimpleNamespace(temperature=1.0)
+    trainer = SimpleNamespace(use_vllm=True, vllm_mode="colocate", vllm_generation=SimpleNamespace(llm=Vllm()))
+    assert calls(trainer, [0.7, 0.9, 0.7]) == [[0, 1, 2]]
+    with drawing_at(trainer, [0.7, 0.9, 0.7]):
+        drawn = trainer.vllm_generation.llm.generate(["a", "b", "c"], sampling_params=shared, use_tqdm=False)
+    assert drawn == [("a", 0.7), ("b", 0.9), ("c", 0.7)] and shared.temperature == 1.0
+    assert "generate" not in vars(trainer.vllm_generation.llm)
+    trainer = SimpleNamespace(use_vllm=True, vllm_mode="server", vllm_generation=SimpleNamespace(temperature=1.0))
+    assert calls(trainer, [0.9, 0.7, 0.9]) == [[1], [0, 2]]
+    with drawing_at(trainer, [0.9, 0.9]):
+        assert trainer.vllm_generation.temperature == 0.9
+    assert trainer.vllm_generation.temperature == 1.0
