@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sapphire.drg.codebook import Drg
 from sapphire.rewards import LEVEL_NAMES
 from sapphire.store import Store
+from sapphire.store.profiles import saved_profiles
 
 ROLES = {
     "physician": "Physician",
@@ -43,11 +44,7 @@ def save_profile(store: Store, profile: Profile) -> None:
 
 def profiles(store: Store) -> list[Profile]:
     """Every profile as last saved, the most recently used first."""
-    rows = store.read(
-        "SELECT name, role, think_first FROM profile_event "
-        "QUALIFY row_number() OVER (PARTITION BY name ORDER BY seq DESC) = 1 ORDER BY seq DESC"
-    )
-    return [Profile(**row) for row in rows]
+    return [Profile(**row) for row in saved_profiles(store)]
 
 
 def facts(drg: Drg, role: str) -> dict[str, str]:
