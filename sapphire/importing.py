@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sapphire.notes import Note, NotesError, Problem, hospital_course, read_notes
 from sapphire.store import Store
+from sapphire.store import notes as stored_notes
 
 BATCH = 500
 SNIPPET = 120
@@ -67,11 +68,7 @@ def import_files(
 def imports(store: Store) -> list[dict]:
     """Past imports, newest first: import_id, recorded_at, author, files, kind (started: it was interrupted), notes, problems
     (JSON), withdrawn."""
-    return store.read(
-        "SELECT i.*, EXISTS (FROM import_event w WHERE w.import_id = i.import_id AND w.kind = 'withdrawn') AS withdrawn "
-        "FROM import_event i WHERE kind <> 'withdrawn' "
-        "QUALIFY row_number() OVER (PARTITION BY import_id ORDER BY seq DESC) = 1 ORDER BY seq DESC"
-    )
+    return stored_notes.imports(store)
 
 
 def withdraw_import(store: Store, import_id: str, author: str) -> None:
@@ -98,13 +95,7 @@ def _batches(notes: Iterator[Note]) -> Iterator[list[Note]]:
 
 
 def _store_batch(store: Store, batch: list[Note], report: ImportReport) -> None:
-    stored = {
-        row["note_id"]: row["text_hash"]
-        for row in store.read(
-            "SELECT note_id, text_hash FROM current_note WHERE note_id IN (SELECT unnest($ids::VARCHAR[]))",
-            ids=[note.note_id for note in batch],
-        )
-    }
+    stored = stored_notes.text_hashes(store, [note.note_id for note in batch])
     rows = []
     for note in batch:
         row = _row(note, report.import_id)

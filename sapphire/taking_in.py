@@ -23,7 +23,8 @@ from sapphire.prompts import PROMPTS
 from sapphire.rewards import FORCED, HEAD
 from sapphire.scoring import sample_rows
 from sapphire.store import Store
-from sapphire.store.literals import literal
+from sapphire.store import notes as stored_notes
+from sapphire.store import runs as stored_runs
 
 BATCH = 200  # notes stored at once
 TOGETHER = ("note_id", "run", "model", "prompt", "drg_version")  # equal in the samples of a note
@@ -151,14 +152,11 @@ def _store_batch(
     stored: dict[_Run, list[str]],
 ) -> None:
     note_ids = sorted({rows[0][1]["note_id"] for _, rows in batch})
-    # A list of literals reaches the scan below the view; a subquery would make it compute every note.
-    named = ", ".join(map(literal, note_ids))
-    known = {row["note_id"]: row for row in store.read(f"SELECT * FROM current_note WHERE note_id IN ({named})")}
+    known = stored_notes.notes(store, note_ids)
     events = []
     for run, rows in batch:
         if run not in answered:
-            found = store.read("SELECT DISTINCT note_id FROM prediction WHERE run_id = $run", run=run.run_id)
-            answered[run] = {row["note_id"] for row in found}
+            answered[run] = stored_runs.answered(store, run.run_id)
         note_id = rows[0][1]["note_id"]
         if note_id in answered[run]:
             report.already += 1
@@ -210,8 +208,7 @@ def _completion(row: dict, version: str) -> Completion:
 
 def _record(store: Store, run: _Run, before: set[str], stored: list[str], author: str, about: dict) -> None:
     """The run's events; once for all its notes, and again when some came later."""
-    known = store.read("SELECT 1 FROM run_event WHERE run_id = $run LIMIT 1", run=run.run_id)
-    if known and not stored:
+    if not stored and stored_runs.recorded(store, run.run_id):
         return
     event = {"run_id": run.run_id, "model": run.model, "prompt": run.prompt, "drg_version": run.drg_version}
     event |= {"author": author, "message": f"taken in from {about['file']}"}
