@@ -13,6 +13,9 @@ from sapphire.profiles import Profile
 from sapphire.rewards import Term, breakdown
 from sapphire.scoring import gold_drg
 from sapphire.store import Store
+from sapphire.store import notes as stored_notes
+from sapphire.store import predictions as stored_predictions
+from sapphire.store import reviews as stored_reviews
 
 VERDICTS = ("right", "wrong", "not in the note")
 DECISIONS = {
@@ -126,16 +129,14 @@ def open_case(store: Store, note_id: str, reviewer: str, prediction_id: str | No
     Raises:
         KeyError: when there is no such note, or it was withdrawn.
     """
-    notes = store.read("SELECT * FROM current_note WHERE note_id = $note", note=note_id)
-    if not notes:
+    note = stored_notes.note(store, note_id)
+    if note is None:
         raise KeyError(note_id)
-    note = notes[0]
-    prediction = _prediction(store, note_id, prediction_id)
-    events = store.read(
-        "SELECT * FROM review_event WHERE note_id = $note AND reviewer = $reviewer ORDER BY seq",
-        note=note_id,
-        reviewer=reviewer,
-    )
+    if prediction_id:
+        prediction = stored_predictions.prediction(store, note_id, prediction_id)
+    else:
+        prediction = stored_predictions.current_prediction(store, note_id)
+    events = stored_reviews.events(store, note_id, reviewer)
     mine = [e for e in events if prediction and e["prediction_id"] == prediction["prediction_id"]]
     latest = _newest(mine, "draft", "cleared", "saved", "withdrawn")
     settled = _newest(mine, "saved", "withdrawn")
@@ -202,28 +203,12 @@ def alternatives(prediction: dict) -> list[dict]:
 
 def predictions(store: Store, note_id: str) -> list[dict]:
     """Every prediction that stood for this note, newest first: for choosing an earlier one."""
-    return store.read(
-        "SELECT prediction_id, model, drg, title, confidence, recorded_at FROM prediction "
-        "WHERE note_id = $note AND chosen AND error IS NULL ORDER BY seq DESC",
-        note=note_id,
-    )
+    return stored_predictions.predictions(store, note_id)
 
 
 def history(store: Store, note_id: str) -> list[dict]:
     """All that happened to a case, oldest first: imports, predictions, reviews. Drafts are left out but for their last."""
-    return store.read(
-        """
-        SELECT recorded_at, seq, 'imported' AS kind, source AS who, note_id AS what, NULL AS detail FROM note WHERE note_id = $note
-        UNION ALL
-        SELECT recorded_at, seq, CASE WHEN error IS NULL THEN 'predicted' ELSE 'failed' END, model, coalesce(drg, ''),
-            coalesce(error, title) FROM prediction WHERE note_id = $note AND chosen
-        UNION ALL
-        SELECT recorded_at, seq, kind, reviewer, coalesce(drg, prior_drg, ''), coalesce(decision, comment) FROM review_event
-        WHERE note_id = $note AND (kind NOT IN ('draft', 'cleared') OR event_id IN (SELECT event_id FROM current_review WHERE note_id = $note))
-        ORDER BY seq
-        """,
-        note=note_id,
-    )
+    return stored_reviews.history(store, note_id)
 
 
 def mark(store: Store, case: Case, profile: Profile, kind: str, prior_drg: str | None = None) -> None:
@@ -245,9 +230,8 @@ def undo(store: Store, case: Case, profile: Profile) -> None:
 
     Nothing is erased; the step back is itself an event.
     """
-    undone = store.read("SELECT based_on FROM review_event WHERE event_id = $id", id=case.draft_id)
-    before = store.read("SELECT * FROM review_event WHERE event_id = $id", id=undone[0]["based_on"]) if undone else []
-    origin = before[0] if before else None
+    undone = stored_reviews.event(store, case.draft_id)
+    origin = stored_reviews.event(store, undone["based_on"]) if undone else None
     kind = "draft" if origin and origin["kind"] == "draft" else "cleared"
     event = _event(case, profile, kind, _form(origin)) | {"based_on": origin["based_on"] if origin else None}
     store.append("review_event", [event])
@@ -304,13 +288,3 @@ def _form(event: dict | None) -> Form:
             "comment": event["comment"] or "",
         }
     )
-
-
-def _prediction(store: Store, note_id: str, prediction_id: str | None) -> dict | None:
-    if prediction_id:
-        found = store.read(
-            "SELECT * FROM prediction WHERE note_id = $note AND prediction_id = $id", note=note_id, id=prediction_id
-        )
-    else:
-        found = store.read("SELECT * FROM current_prediction WHERE note_id = $note", note=note_id)
-    return found[0] if found else None
