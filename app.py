@@ -10,6 +10,8 @@ import streamlit as st
 from pages.parts.session import choose_profile, open_bench, sign_in_page
 
 st.set_page_config(page_title="Sapphire", page_icon="pages/parts/icon.png", layout="wide", initial_sidebar_state=220)
+# Off in the configuration: a side bar that a new server draws before this line keeps the wrong width.
+st.set_option("client.showSidebarNavigation", True)
 
 
 def main() -> None:

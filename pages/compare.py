@@ -11,12 +11,13 @@ from pages.parts.keys_help import keys_help
 from pages.parts.live_pair import ask_live, live_columns
 from pages.parts.new_run import new_run
 from pages.parts.note_view import note_view
-from pages.parts.plain import counted, plain
+from pages.parts.plain import plain
 from pages.parts.run_panel import progress
 from pages.parts.session import profile, start_page
 from sapphire.comparing import SIDES, Comparison, Run, open_comparison, right_words, runs
 from sapphire.drg.codebook import MDC_TITLES
 from sapphire.exporting import csv_table
+from sapphire.phrases import counted
 from sapphire.quotes import quoted_spans
 from sapphire.rewards import LEVEL_NAMES
 from sapphire.sights import record_sight, seen, seen_notes
@@ -188,7 +189,7 @@ def note_side(compared: Comparison) -> None:
     note = compared.note
     course = (note["course_start"], note["course_end"]) if note["course_end"] else None
     said = "\n".join(answer.parsed.think for answer in compared.answers if answer.parsed)
-    about = f"{note['words']:,} words · quotes of all answers are marked"
+    about = f"{counted(note['words'], 'word')} · quotes of all answers are marked"
     note_view(note["text"], course, quoted_spans(said, note["text"]), about, key="note_view")
 
 
@@ -204,7 +205,7 @@ def case(compared: list[Run], top) -> None:
         return
     if any(run.notes != covered["shared"] for run in compared):
         counts = ", ".join(f"{side} {run.notes:,}" for side, run in zip(SIDES, compared, strict=False))
-        st.caption(f"Compared on the {covered['shared']:,} notes that all of them answered ({counts}).")
+        st.caption(f"Compared on the {counted(covered['shared'], 'note')} that all of them answered ({counts}).")
     chosen = for_reader(filters(compared))
     if chosen.among is not None:
         st.caption(

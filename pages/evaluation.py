@@ -9,6 +9,7 @@ from pages.parts.session import profile, start_page
 from sapphire.evaluating import LABELS, Choice, Scored
 from sapphire.evaluation_report import evaluation_report
 from sapphire.evaluation_tables import run_names
+from sapphire.phrases import counted
 from sapphire.sights import seen_notes
 from sapphire.store.evaluation import CaseFilter
 
@@ -40,7 +41,7 @@ def choose_runs(runs: list[dict]) -> tuple[str, ...]:
     return tuple(
         st.multiselect(
             "Runs, first the one that others are measured against", list(known), key="evaluation_runs", persist_state="session", max_selections=MOST_RUNS,
-            format_func=lambda run: f"{names[run]} · {known[run]['notes']:,} notes", placeholder="Choose a run",
+            format_func=lambda run: f"{names[run]} · {counted(known[run]['notes'], 'note')}", placeholder="Choose a run",
         )
     )  # fmt: skip
 
@@ -92,21 +93,21 @@ def coverage(every: list[Scored]) -> None:
     covered, first = every[0].coverage, every[0]
     who = "every chosen run" if len(every) > 1 else "the run"
     st.caption(
-        f"**{first.notes:,}** labelled notes of **{first.patients:,}** patients, answered by {who} · MS-DRG v{first.version}"
+        f"**{counted(first.notes, 'labelled note')}** of **{counted(first.patients, 'patient')}**, answered by {who} · MS-DRG v{first.version}"
         + (
-            f" · {covered.in_set - covered.answered:,} of {covered.in_set:,} notes of the set were not answered by {who}"
+            f" · {covered.in_set - covered.answered:,} of {counted(covered.in_set, 'note')} of the set not answered by {who}"
             if covered.in_set > covered.answered
             else ""
         )
     )
     left = {
-        "have no label": covered.no_label,
-        f"have a label of another MS-DRG version than v{first.version}, which is not compared": covered.other_version,
-        "have reviewers who name different DRGs": covered.disagree,
+        "no label": covered.no_label,
+        f"a label of another MS-DRG version than v{first.version}, which is not compared": covered.other_version,
+        "reviewers who name different DRGs": covered.disagree,
     }
     for words, n in left.items():
         if n:
-            st.caption(f":material/info: {n:,} answered notes {words}.")
+            st.caption(f":material/info: {counted(n, 'answered note')} with {words}.")
     names = run_names(evaluation.runs())
     failed = [f"{scored.failed:,} by {plain(names[scored.run_id])}" for scored in every if scored.failed]
     if failed:
@@ -127,7 +128,7 @@ def no_labels(choice: Choice, every: list[Scored]) -> None:
         )
         return
     st.info(
-        f"None of the {answered:,} answered notes has a right DRG ({LABELS[choice.cases.labels].lower()}) of MS-DRG v{every[0].version}.",
+        f"No right DRG is known of {counted(answered, 'answered note')} ({LABELS[choice.cases.labels].lower()}) in MS-DRG v{every[0].version}.",
         icon=":material/label_off:",
     )
     st.caption("Import notes with their recorded DRG, or review cases and measure against reviews.")

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from pages.parts.plain import counted
 from pages.parts.session import profile, start_page
 from sapphire.exporting import RoundFilters, plan, reviewers, rounds, write_round
 from sapphire.paths import exports_dir
+from sapphire.phrases import counted
 from sapphire.reviewing import DECISIONS
 from sapphire.store import StoreError
 

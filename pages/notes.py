@@ -10,6 +10,7 @@ from pages.parts.plain import plain
 from pages.parts.session import profile, start_page
 from sapphire.importing import ImportReport, import_files, imports, withdraw_import
 from sapphire.notes import NotesError, Preview, preview
+from sapphire.phrases import counted
 from sapphire.store import StoreError
 
 FIELDS = {
@@ -67,7 +68,7 @@ def _look(file) -> Preview | str:
 
 def _columns(look: Preview) -> dict[str, str | None]:
     """The chooser of one file, open where the file's own names are unclear; returns field to column."""
-    count = f" · {look.count:,} rows" if look.count is not None else ""
+    count = f" · {counted(look.count, 'row')}" if look.count is not None else ""
     title = f"{look.file} · {look.kind}{count}"
     if look.kind == "text":
         st.caption(f":material/description: {title}")
@@ -99,7 +100,7 @@ def _import(files: list, columns: dict[str, dict]) -> None:
             path.write_bytes(file.getbuffer())
 
             def tell(notes: int, i=i, name=file.name) -> None:
-                bar.progress(i / len(files), text=f"{name}: {notes:,} notes stored")
+                bar.progress(i / len(files), text=f"{name}: {counted(notes, 'note')} stored")
 
             try:
                 reports.append(import_files(bench.store, [path], profile().name, columns[file.name], tell))
@@ -150,7 +151,7 @@ def past() -> None:
     st.header("Imports so far", anchor=False)
     for row in done[:20]:
         problems = json.loads(row["problems"] or "[]")
-        count = "interrupted" if row["kind"] == "started" else f"{row['notes']:,} notes"
+        count = "interrupted" if row["kind"] == "started" else counted(row["notes"], "note")
         label = f"{row['recorded_at']:%Y-%m-%d %H:%M} UTC · {plain(', '.join(row['files']))} · {count} · by {plain(row['author'])}"
         with st.expander(label + (" · withdrawn" if row["withdrawn"] else ""), icon=":material/history:"):
             if problems:

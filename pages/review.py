@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.parts.model_choice import MISSING, chosen_model, models
 from pages.parts.note_view import note_view
-from pages.parts.plain import counted, plain
+from pages.parts.plain import plain
 from pages.parts.prediction_view import live_view, prediction_view
 from pages.parts.review_form import ReviewForm, drg_label
 from pages.parts.reward_view import reward_view
@@ -12,6 +12,7 @@ from pages.parts.session import profile, start_page
 from sapphire.comparing import comparable
 from sapphire.drg.codebook import codebook
 from sapphire.engines import Sampling
+from sapphire.phrases import counted
 from sapphire.quotes import quoted_spans
 from sapphire.reviewing import Case, as_stored, history, mark, open_case, predictions, save_review, undo, withdraw
 from sapphire.running import Run
@@ -161,7 +162,7 @@ def note_side(case: Case) -> None:
         else "no hospital course found: the model reads the whole note"
     )
     line = " · ".join(
-        filter(None, [" ".join(filter(None, about)), f"{note['words']:,} words", read, note["source"] or ""])
+        filter(None, [" ".join(filter(None, about)), counted(note["words"], "word"), read, note["source"] or ""])
     )
     visible = case.parsed.think if case.parsed and case.revealed_at else ""
     note_view(note["text"], course, quoted_spans(visible, note["text"]), line, key="note_view")

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from pages.parts.plain import counted, plain
+from pages.parts.plain import plain
 from pages.parts.session import profile, start_page
 from pages.parts.vote_form import VoteForm
 from pages.parts.vote_results import results
 from sapphire.balloting import POOLS, REPEATS, Ballot, ballots, close_ballot, open_ballot
 from sapphire.comparing import Run, runs
+from sapphire.phrases import counted
 from sapphire.store import StoreError
 from sapphire.store.comparisons import MAX_RUNS
 from sapphire.voting import reasons, voted, votes

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from sapphire import evaluation_tables as tables
 from sapphire import measuring, paper, plots
 from sapphire.evaluating import LABELS, Choice, Evaluation, reward_values
+from sapphire.phrases import counted
 from sapphire.reporting import Section, report
 
 
@@ -21,9 +22,14 @@ def evaluation_report(evaluation: Evaluation, choice: Choice, role: str) -> str:
 
 def _about(evaluation: Evaluation, choice: Choice) -> Iterator[str]:
     first = evaluation.scored(choice)[0]
-    chosen = {"source": choice.cases.source, "split": choice.cases.split, "import": choice.cases.import_id}
+    imports = {row["import_id"]: row["name"] for row in evaluation.imports()}
+    chosen = {
+        "source": choice.cases.source,
+        "split": choice.cases.split,
+        "import": imports.get(choice.cases.import_id, choice.cases.import_id),
+    }
     limits = "; ".join(f"{name} {value}" for name, value in chosen.items() if value) or "all notes"
-    yield f"{first.notes:,} labelled notes of {first.patients:,} patients, answered by every run ({limits}). MS-DRG v{first.version}. Right DRG: {LABELS[choice.cases.labels].lower()}."
+    yield f"{counted(first.notes, 'labelled note')} of {counted(first.patients, 'patient')}, answered by every run ({limits}). MS-DRG v{first.version}. Right DRG: {LABELS[choice.cases.labels].lower()}."
     yield tables.METHOD
     yield tables.MEANT
 
@@ -40,7 +46,7 @@ def _sections(evaluation: Evaluation, choice: Choice, names: Mapping[str, str], 
             "Between runs",
             [tables.TESTED, tables.verdict(tests)],
             plots.differences(tests, names, first),
-            tables.tests(tests, names),
+            [_signed(row) for row in tables.tests(tests, names)],
         )
     for by, words in measuring.BY.items():
         if rows := measuring.slices(evaluation, choice, by):
@@ -81,6 +87,15 @@ def _sections(evaluation: Evaluation, choice: Choice, names: Mapping[str, str], 
             plots.case_mix(mix),
             [_rounded(row) for row in mix],
         )
+
+
+def _signed(row: dict) -> dict:
+    """A paired test as the page shows it: points with their sign, p with four digits."""
+    digits = {"Points": "+.1f", "p": ".4f", "p, corrected": ".4f", "p, McNemar": ".4f"}
+    return {
+        name: format(value, digits[name]) if name in digits and value is not None else value
+        for name, value in row.items()
+    }
 
 
 def _rounded(row: dict) -> dict:

@@ -66,8 +66,8 @@ def tests(rows: Sequence[dict], names: Mapping[str, str]) -> list[dict]:
             "p": round(row["p"], 4),
             "p, corrected": round(row["p_holm"], 4),
             "p, McNemar": row["mcnemar"] and round(row["mcnemar"], 4),
-            "Only the first is right": row["only_first"],
-            "Only this one": row["only_other"],
+            "Only first right": row["only_first"],
+            "Only this right": row["only_other"],
             "Notes": row["notes"],
         }
         for row in rows

@@ -9,6 +9,8 @@ PALETTE = ("#3f86e0", "#17a589", "#d9702e", "#9a6fd6", "#d0587a", "#97973a")
 # A published figure or a guide line: never one of the runs' colours.
 GREY = "rgba(128,140,158,0.9)"
 GRID = "rgba(128,140,158,0.25)"
+# A saved picture has no fonts of the page: with one of these, what was measured on the page fits in the picture too.
+FONT = "Arial, Helvetica, sans-serif"
 
 
 def layout(title: str, height: int, legend: bool = True, **more: object) -> dict:
@@ -18,6 +20,7 @@ def layout(title: str, height: int, legend: bool = True, **more: object) -> dict
     top = 8 + 10 * title.count("<br>")  # Plotly hangs a title by the middle of its lines
     return {
         "title": {"text": title, "x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": top, "l": 2}, "font": {"size": 15}},
+        "font": {"family": FONT},
         "margin": {"l": 10, "r": 16, "t": 62, "b": below},
         "height": height + 62 + below,
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left", "title": None, "traceorder": "normal"},

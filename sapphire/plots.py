@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from sapphire.phrases import counted
 from sapphire.plot_parts import (
     GREY,
     GRID,
@@ -54,7 +55,7 @@ def measures(rows: Sequence[dict], names: Mapping[str, str], published: Sequence
 
 
 def _hover(measured: bool) -> str:
-    last = "%{customdata[1]:,} notes" if measured else "on MIMIC-IV, not comparable"
+    last = "notes: %{customdata[1]:,}" if measured else "on MIMIC-IV, not comparable"
     return f"%{{customdata[0]}}: %{{x:.1f}}%<br>{last}<extra>%{{fullData.name}}</extra>"
 
 
@@ -71,7 +72,7 @@ def groups(rows: Sequence[dict], names: Mapping[str, str], title: str, axis: str
             x=[100 * row["estimate"] for row in mine], y=[order.index(row["group"]) + lane(place, names) for row in mine], mode="markers", name=plain_name(name),
             error_x=error_bars(mine, "estimate", colour), marker={"size": 8, "color": colour},
             customdata=[[labels[row["group"]], row["notes"], row["patients"]] for row in mine],
-            hovertemplate="%{customdata[0]}<br>%{x:.1f}%, %{customdata[1]:,} notes of %{customdata[2]:,} patients<extra>%{fullData.name}</extra>",
+            hovertemplate="%{customdata[0]}<br>%{x:.1f}%<br>notes: %{customdata[1]:,}, patients: %{customdata[2]:,}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.update_xaxes(**percent_axis(axis, range=[-1, 101]))
     figure.update_yaxes(**rows_axis([labels[group] for group in order]))
@@ -95,7 +96,7 @@ def differences(rows: Sequence[dict], names: Mapping[str, str], first: str):
             y=[kinds.index(f"{row['target']}, {row['measure']}") + lane(place, runs) for row in mine], mode="markers",
             name=plain_name(names[run]), marker={"size": 9, "color": colour}, error_x=error_bars(mine, "difference", colour),
             customdata=[[row["notes"], row["p_holm"]] for row in mine],
-            hovertemplate="%{x:+.1f} percentage points, %{customdata[0]:,} notes<br>corrected p %{customdata[1]:.4f}<extra>%{fullData.name}</extra>",
+            hovertemplate="%{x:+.1f} percentage points<br>notes: %{customdata[0]:,}<br>corrected p %{customdata[1]:.4f}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": GREY, "dash": "dot"})
     figure.update_xaxes(title="percentage points; above 0: better than the first", gridcolor=GRID, zeroline=False)
@@ -116,7 +117,7 @@ def severity(cells: Mapping[tuple[str, str], int], name: str):
         x=[LEVEL_NAMES.get(level, "no DRG") for level in said],
         y=[f"{LEVEL_NAMES[level]} ({sum(row):,})" for level, row in zip(gold, counts, strict=True)],
         customdata=counts, colorscale=SCALE, zmin=0, zmax=1, showscale=False, xgap=3, ygap=3,
-        hovertemplate="right: %{y}<br>answered: %{x}<br>%{customdata:,} notes, %{z:.0%} of the row<extra></extra>",
+        hovertemplate="right: %{y}<br>answered: %{x}<br>notes: %{customdata:,}, %{z:.0%} of the row<extra></extra>",
     )  # fmt: skip
     for i, row in enumerate(counts):
         for j, n in enumerate(row):
@@ -157,15 +158,15 @@ def reliability(found: Mapping[str, dict], names: Mapping[str, str]):
         figure.add_scatter(
             x=[100 * one.confidence for one in bins], y=[100 * one.right for one in bins], mode="lines+markers",
             name=f"{plain_name(names[run])} · ECE {100 * each['error']:.1f} points", legendgroup=run, line={"color": colour}, marker={"color": colour, "size": 8},
-            customdata=[one.n for one in bins], hovertemplate="confidence %{x:.0f}%, right %{y:.0f}%<br>%{customdata:,} notes<extra></extra>", row=1, col=1,
+            customdata=[one.n for one in bins], hovertemplate="confidence %{x:.0f}%, right %{y:.0f}%<br>notes: %{customdata:,}<extra></extra>", row=1, col=1,
         )  # fmt: skip
         figure.add_bar(
             x=[50 * (one.low + one.high) for one in each["bins"]], y=[one.n for one in each["bins"]], marker={"color": colour}, legendgroup=run,
-            showlegend=False, name=plain_name(names[run]), hovertemplate="%{y:,} notes<extra>%{fullData.name}</extra>", row=2, col=1,
+            showlegend=False, name=plain_name(names[run]), hovertemplate="notes: %{y:,}<extra>%{fullData.name}</extra>", row=2, col=1,
         )  # fmt: skip
     figure.update_xaxes(range=[0, 100], gridcolor=GRID, zeroline=False)
     figure.update_xaxes(title="confidence of the answer", ticksuffix="%", row=2, col=1)
-    figure.update_yaxes(title="right", ticksuffix="%", range=[0, 102], gridcolor=GRID, zeroline=False, row=1, col=1)
+    figure.update_yaxes(title="right", ticksuffix="%", range=[-4, 104], gridcolor=GRID, zeroline=False, row=1, col=1)
     figure.update_yaxes(title="notes", gridcolor=GRID, row=2, col=1)
     return figure
 
@@ -177,20 +178,24 @@ def rewards(found: Mapping[str, Mapping[float, int]], names: Mapping[str, str], 
     for run, counts in found.items():
         total = sum(counts.values()) or 1
         figure.add_bar(
-            x=[f"{value:+g}" for value in values], y=[100 * counts.get(value, 0) / total for value in values], name=f"{plain_name(names[run])} ({total:,} answers)",
+            x=[_signed(value) for value in values], y=[100 * counts.get(value, 0) / total for value in values], name=f"{plain_name(names[run])} ({counted(total, 'answer')})",
             marker={"color": PALETTE[list(names).index(run) % len(PALETTE)]}, customdata=[counts.get(value, 0) for value in values],
-            hovertemplate="reward %{x}: %{y:.1f}%, %{customdata:,} answers<extra>%{fullData.name}</extra>",
+            hovertemplate="reward %{x}: %{y:.1f}%<br>answers: %{customdata:,}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.update_xaxes(title="reward", type="category")
     figure.update_yaxes(**percent_axis("share of the run's answers"))
     return figure
 
 
+def _signed(value: float) -> str:
+    return f"{value:+g}".replace("-", "−") if value else "0"
+
+
 def hard(rows: Sequence[dict], names: Mapping[str, str], notes: int):
     """The paper's Table 3: rows of `evaluation_tables.hard`."""
     colours = dict(zip(names.values(), PALETTE, strict=False))
     which = "all chosen runs get" if len(names) > 1 else "the run gets"
-    return shares(rows, f"Of {notes:,} notes that {which} wrong", "share of these notes", colours)
+    return shares(rows, f"Of {counted(notes, 'note')} that {which} wrong", "share of these notes", colours)
 
 
 def shares(rows: Sequence[dict], title: str, axis: str, colours: Mapping[str, str]):
@@ -222,7 +227,7 @@ def case_mix(rows: Sequence[dict]):
         error = {"type": "data", "symmetric": False, "array": [row["95% high"] - row["Error"]], "arrayminus": [row["Error"] - row["95% low"]], "color": colour, "thickness": 1.6, "width": 4}  # fmt: skip
         figure.add_scatter(
             x=[row["Error"]], y=[i], mode="markers", marker={"size": 10, "color": colour}, error_x=error, showlegend=False, name=plain_name(row["Run"]),
-            customdata=[row["Notes"]], hovertemplate="%{x:+.4f}, %{customdata:,} notes<extra>%{fullData.name}</extra>",
+            customdata=[row["Notes"]], hovertemplate="%{x:+.4f}<br>notes: %{customdata:,}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": GREY, "dash": "dot"})
     figure.update_xaxes(

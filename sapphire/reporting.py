@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 STYLE = """
+:root { color-scheme: only light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a2433; background: #fff; max-width: 70rem; margin: 2rem auto; padding: 0 1.2rem; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .4rem; }
-td:not(:first-child) { white-space: nowrap; } .wide { overflow-x: auto; }
+td:not(:first-child) { white-space: nowrap; } td:first-child { min-width: 11rem; } .wide { overflow-x: auto; }
 .about { color: #5b6b7f; } table { border-collapse: collapse; margin: .6rem 0 1.2rem; font-size: .82rem; }
 th, td { border-bottom: 1px solid #d5deea; padding: .28rem .9rem .28rem 0; vertical-align: top; text-align: left; font-variant-numeric: tabular-nums; }
-@media print { h2 { break-after: avoid; } .plot, table { break-inside: avoid; } }
+@media print { td:not(:first-child) { white-space: normal; } h2 { break-after: avoid; } .plot, table { break-inside: avoid; } }
 """
 # The page may load nothing from anywhere, whatever stands in it.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"

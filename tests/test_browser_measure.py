@@ -52,7 +52,8 @@ def page(server):
 
 
 def test_figures_are_drawn_and_their_rows_and_report_are_saved(server, page, tmp_path):
-    page.goto(f"{server.url}/evaluation")
+    page.goto(f"{server.url}/evaluation")  # the first visit of a new server
+    assert page.get_by_test_id("stSidebar").bounding_box()["width"] == 220
     chooser = page.locator("[data-testid=stMultiSelect] input").first
     chooser.click()
     page.get_by_role("option").filter(has_text="model first").click()

@@ -300,6 +300,15 @@ def test_a_saved_report_loads_nothing_and_holds_neither_notes_nor_weights_of_a_p
     assert "Case mix" not in evaluation_report(evaluation, choice, "physician")
 
 
+def test_a_report_counts_one_note_and_names_an_import_by_its_file(store):
+    store.append("import_event", [{"import_id": "import", "kind": "imported", "files": ["stays.csv"]}])
+    store.append("note", [stored_note("a", drg="292")])
+    store.append("prediction", [stored_prediction("a")])
+    evaluation, _ = scored(store)
+    page = evaluation_report(evaluation, Choice(("run",), CaseFilter("recorded", import_id="import"), 1), "coder")
+    assert "1 labelled note of 1 patient, answered by every run (import stays.csv" in page
+
+
 def test_a_models_name_is_no_markup_in_a_report(store):
     store.append("note", [stored_note("a", drg="292")])
     store.append("prediction", [stored_prediction("a", model="<img src=x onerror=alert(1)>")])

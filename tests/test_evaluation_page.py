@@ -42,7 +42,7 @@ def test_measures_stand_with_their_intervals_beside_published_figures(home):  # 
     fill(home, notes=notes("abcd"), predictions=answers("x", "abc", n=2) + answers("x", "d", "293", n=2))
     at = evaluation()
     shown = words(at)
-    assert "**4** labelled notes of **4** patients" in shown
+    assert "**4 labelled notes** of **4 patients**" in shown
     table = at.dataframe[0].value
     assert table["DRG Pass@1"][0].startswith("75.0% (")
     assert table["Base DRG Maj@2"][0].startswith("100.0% (")
@@ -61,17 +61,17 @@ def test_every_tab_draws_two_runs_on_their_common_notes(home, tab):  # noqa: F81
     )
     at = evaluation(tab, ("x", "y"))
     shown = words(at)
-    assert "**3** labelled notes" in shown
-    assert "2 of 5 notes of the set were not answered by every chosen run" in shown
+    assert "**3 labelled notes**" in shown
+    assert "2 of 5 notes of the set not answered by every chosen run" in shown
     assert at.get("plotly_chart")
 
 
 def test_labels_that_are_missing_or_of_another_version_are_explained(home):  # noqa: F811
     fill(home, notes=[*notes("ab", drg_version="36"), stored_note("c")], predictions=answers("x", "abc"))
     shown = words(evaluation())
-    assert "None of the 3 answered notes has a right DRG" in shown
-    assert "2 answered notes have a label of another MS-DRG version than v43.1" in shown
-    assert "1 answered notes have no label" in shown
+    assert "No right DRG is known of 3 answered notes" in shown
+    assert "2 answered notes with a label of another MS-DRG version than v43.1" in shown
+    assert "1 answered note with no label" in shown
 
 
 def test_one_run_has_nothing_to_be_tested_against(home):  # noqa: F811
@@ -110,9 +110,9 @@ def test_predictions_are_taken_in_from_a_path_with_problems_by_row(home):  # noq
     at = evaluation()
     at.text_input(key="intake_path").set_value(str(path)).run()
     at.button(key="intake_go").click().run()
-    assert "**2** answers to **2** notes added from answers" in words(at).replace("\\", "")
+    assert "**2 answers** to **2 notes** added from answers" in words(at).replace("\\", "")
     assert list(at.dataframe[0].value["Note"]) == ["lost"]
-    assert "**2** labelled notes" in words(at)
+    assert "**2 labelled notes**" in words(at)
     at.text_input(key="intake_path").set_value(str(home / "none.parquet")).run()
     at.button(key="intake_go").click().run()
     assert "cannot be read" in words(at)

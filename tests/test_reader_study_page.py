@@ -54,7 +54,7 @@ def test_each_tab_draws_what_readers_said(home):  # noqa: F811
     for tab in EMPTY:
         shown = open_tab(at, tab)
         assert at.get("plotly_chart"), tab
-    assert "**1** of 1 reviews by readers who are asked first have a first answer" in shown
+    assert "**1** of 1 review by readers who are asked first came with a first answer" in shown
     table = at.dataframe[0].value
     assert (table["Misled"][0], table["Took the model's DRG"][0]) == ("1 of 1", 1)
 

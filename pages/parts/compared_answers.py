@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from pages.parts.plain import counted, plain
+from pages.parts.plain import plain
 from sapphire.comparing import SIDES, Answer, Relation, tokens_a_second
 from sapphire.drg.codebook import Drg
+from sapphire.phrases import counted
 from sapphire.profiles import facts
 
 # Right is told by word and icon, not by colour alone.

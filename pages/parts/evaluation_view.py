@@ -11,8 +11,11 @@ from sapphire import evaluation_tables as tables
 from sapphire import measuring, paper, plots
 from sapphire.evaluating import Choice, Evaluation, Scored, reward_values
 from sapphire.marking import TARGETS
+from sapphire.phrases import counted
 from sapphire.profiles import SEES_WEIGHTS
 from sapphire.rewards import SCHEMES
+
+PINNED = {"Run": st.column_config.Column(pinned=True)}  # stays in sight where a wide table is moved sideways
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,12 @@ def measures_tab(shown: Shown) -> None:
         help="DRG-Sapphire (arXiv 2505.21908) and DRG-LLaMA on MIMIC-IV: other notes, other labels. They are no baseline for the runs here.",
     ) else []  # fmt: skip
     plot_view(plots.measures(rows, shown.names, references), tables.named(rows, shown.names), "measures", tables.METHOD)
-    st.dataframe(tables.measures(rows, shown.names, references), hide_index=True, alt="Every measure with its interval")
+    st.dataframe(
+        tables.measures(rows, shown.names, references),
+        hide_index=True,
+        alt="Every measure with its interval",
+        column_config=PINNED,
+    )
     st.caption(
         tables.MEANT + (f" Grey crosses and the last lines are published figures {paper.REMARK}." if references else "")
     )
@@ -82,8 +90,8 @@ def paired_tab(shown: Shown) -> None:
     exact = "Exact McNemar test, uncorrected; only where every note is simply right or wrong, without ties or shares."
     number = st.column_config.NumberColumn
     st.dataframe(
-        tables.tests(rows, shown.names), hide_index=True, alt="Paired tests against the first run",
-        column_config={"Points": number(format="%+.1f", help="Percentage points more notes right than the first run.")}
+        tables.tests(rows, shown.names), hide_index=True, alt="Paired tests against the first run", placeholder="–",
+        column_config=PINNED | {"Points": number(format="%+.1f", help="Percentage points more notes right than the first run.")}
         | {name: number(format="%.4f", help=exact if "McNemar" in name else None) for name in ("p", "p, corrected", "p, McNemar")},
     )  # fmt: skip
     st.caption(tables.verdict(rows))
@@ -144,7 +152,7 @@ def _base_table(shown: Shown, scored: Scored) -> None:
 def _picked(rows: list[dict], key: str, name: str) -> int | None:
     """The cell of a confusion that the reader ticked, the largest on top."""
     picked = st.dataframe(
-        rows, hide_index=True, key=key, on_select="rerun", selection_mode="single-row", alt="The largest confusions",
+        rows, hide_index=True, key=key, on_select="rerun", selection_mode="single-row", alt="The largest confusions", width="content",
         height=min(38 + 35 * len(rows), 388), column_config={"Notes": st.column_config.NumberColumn(width=70), "MDC": st.column_config.TextColumn(width=80)},
     )  # fmt: skip
     rows_view(rows, name, "The largest first. Tick one to see its cases.")
@@ -229,7 +237,7 @@ def confidence_tab(shown: Shown) -> None:
     for scored in shown.every:
         if scored.unknown:
             st.caption(
-                f":material/info: {scored.unknown:,} of {scored.answers:,} answers of {plain(shown.names[scored.run_id])} were stored without their reward terms."
+                f":material/info: Stored without reward terms: {scored.unknown:,} of {counted(scored.answers, 'answer')} of {plain(shown.names[scored.run_id])}."
             )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.parts.plain import plain
+from sapphire.phrases import counted
 from sapphire.profiles import Profile
 from sapphire.store import Store, StoreError
 from sapphire.taking_in import Report, TakingInError, take_in
@@ -41,7 +42,7 @@ def _take(store: Store, reader: Profile, files: list, path: str, model: str | No
     bar = st.progress(0.0, text="Reading …")
 
     def tell(rows: int) -> None:
-        bar.progress(0.5, text=f"{rows:,} rows read")
+        bar.progress(0.5, text=f"{counted(rows, 'row')} read")
 
     found: list[Report | str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -63,8 +64,8 @@ def _told(report: Report | str) -> None:
     if isinstance(report, str):
         st.error(plain(report), icon=":material/error:")
         return
-    words = f"**{report.predictions:,}** answers to **{report.notes:,}** notes added from {plain(report.file)}"
-    words += f", {report.already:,} notes were already there" if report.already else ""
+    words = f"**{counted(report.predictions, 'answer')}** to **{counted(report.notes, 'note')}** added from {plain(report.file)}"
+    words += f", {counted(report.already, 'note')} already there" if report.already else ""
     if report.notes or report.already:
         st.success(words + ".", icon=":material/check_circle:")
     else:

@@ -5,8 +5,9 @@ import streamlit as st
 from pages.parts.model_choice import MISSING, models
 from pages.parts.new_run import SAMPLINGS
 from pages.parts.note_view import note_view
-from pages.parts.plain import counted, plain
+from pages.parts.plain import plain
 from sapphire.comparing import SIDES, sampling_words
+from sapphire.phrases import counted
 from sapphire.profiles import Profile
 from sapphire.running import Run
 from sapphire.sights import seen

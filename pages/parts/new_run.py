@@ -3,9 +3,9 @@
 import streamlit as st
 
 from pages.parts.model_choice import MISSING, models
-from pages.parts.plain import counted
 from sapphire.comparing import Run
 from sapphire.engines import Sampling
+from sapphire.phrases import counted
 from sapphire.profiles import Profile
 from sapphire.store import StoreError
 from sapphire.workbench import Workbench

@@ -6,8 +6,3 @@ _MARKUP = "\\`*_{}[]()<>#+-.!|~$:"
 def plain(words: str) -> str:
     """`words` with nothing left for Markdown to act on: shown as they are."""
     return "".join(f"\\{c}" if c in _MARKUP else c for c in words)
-
-
-def counted(n: int, thing: str) -> str:
-    """`n` with its unit in words: "1 note", "1,200 notes"."""
-    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"

@@ -11,6 +11,7 @@ from pages.parts.training_view import Shown, one_run
 from sapphire import rollouts
 from sapphire.completions import parse
 from sapphire.drg.codebook import codebook
+from sapphire.phrases import counted
 from sapphire.rewards import Term, breakdown
 from sapphire.training_runs import TrainingRun
 
@@ -182,7 +183,7 @@ def _completion_view(row: dict, run: TrainingRun, key: str) -> None:
 
 def _answer(row: dict, parsed) -> None:
     st.caption(
-        f"{row['tokens']:,} tokens · advantage {row['advantage']:+.2f}"
+        f"{counted(row['tokens'], 'token')} · advantage {row['advantage']:+.2f}"
         + (f" · drawn at temperature {row['temperature']:g}" if row.get("temperature") else "")
     )
     if parsed.drg:

@@ -5,6 +5,7 @@ import streamlit as st
 from pages.parts.model_choice import MISSING, chosen_model, models
 from pages.parts.plain import plain
 from sapphire.engines import Sampling
+from sapphire.phrases import counted
 from sapphire.profiles import Profile
 from sapphire.running import Run
 from sapphire.store import StoreError
@@ -105,13 +106,13 @@ def _tell_end(run: Run) -> None:
     if run.state == "failed":
         st.error(run.message)
     elif run.state == "finished" and not run.urgent:
-        st.toast(f"{run.model} answered {run.done:,} notes.", icon=":material/check_circle:")
+        st.toast(f"{run.model} answered {counted(run.done, 'note')}.", icon=":material/check_circle:")
 
 
 def _offer_resume(bench: Workbench, reader: Profile, row: dict) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            f"A run of {row['model']} by {row['author']} stopped with {row['left']:,} of {row['total']:,} notes to go."
+            f"A run of {row['model']} by {row['author']} stopped with {row['left']:,} of {counted(row['total'], 'note')} to go."
         )
         if st.button("Resume", key=f"resume_{row['run_id']}", icon=":material/resume:"):
             bench.runner.resume(row["run_id"], reader.name)

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.parts.plot_view import plot_view
 from sapphire import plots, study_plots
+from sapphire.phrases import counted
 from sapphire.reader_study import LONGEST_PAUSE, MOST_MARKED, PAPER_MEDIANS, ReaderStudy, StudyFilter
 from sapphire.reviewing import RUBRIC
 
@@ -66,7 +67,7 @@ def agreement_tab(study: ReaderStudy, chosen: StudyFilter) -> None:
             for row in rows
         ],
         hide_index=True, alt="Agreement between readers",
-        column_config={"Equal pairs": st.column_config.NumberColumn(format="percent", help="Of two readers of one unit, how often they say the same.")},
+        column_config={"What": st.column_config.TextColumn(width=210), "Equal pairs": st.column_config.NumberColumn(format="percent", help="Of two readers of one unit, how often they say the same.")},
     )  # fmt: skip
     if any(math.isnan(row["alpha"]) for row in rows):
         st.caption(
@@ -74,7 +75,7 @@ def agreement_tab(study: ReaderStudy, chosen: StudyFilter) -> None:
         )
     if others := study.other_versions(chosen):
         st.caption(
-            f":material/info: {others:,} reviews name a DRG of another MS-DRG version and are left out of the agreement on DRGs."
+            f":material/info: {counted(others, 'review')} named a DRG of another MS-DRG version and stayed out of the agreement on DRGs."
         )
 
 
@@ -91,7 +92,7 @@ def steps_tab(study: ReaderStudy, chosen: StudyFilter) -> None:
     notes = (
         f"The newest {MOST_MARKED:,} of {marked:,} reviews with marked steps."
         if marked > MOST_MARKED
-        else f"{marked:,} reviews with marked steps."
+        else f"{counted(marked, 'review')} with marked steps."
     )
     plot_view(
         study_plots.steps(rows), rows, "steps", f"{notes} Free words: a step that follows no form of a checkable claim."
@@ -110,7 +111,7 @@ def errors_tab(study: ReaderStudy, chosen: StudyFilter) -> None:
             figure, rows, "errors", "The paper's Table 4: 100 wrong answers of its own model, sorted by a physician."
         )
     if left := study.unsorted_errors(chosen):
-        st.caption(f":material/info: {left:,} reviews call the DRG wrong and give no kind of error.")
+        st.caption(f":material/info: {counted(left, 'review')} called the DRG wrong and gave no kind of error.")
 
 
 def time_tab(study: ReaderStudy, chosen: StudyFilter) -> None:
@@ -138,7 +139,7 @@ def first_tab(study: ReaderStudy, chosen: StudyFilter) -> None:
         )
         return
     st.caption(
-        f"**{given['given']:,}** of {given['asked']:,} reviews by readers who are asked first have a first answer; **{given['measured']:,}** of them a recorded DRG to be measured by."
+        f"**{given['given']:,}** of {counted(given['asked'], 'review')} by readers who are asked first came with a first answer; **{given['measured']:,}** of them with a recorded DRG to be measured by."
     )
     if not given["measured"]:
         st.info(
@@ -157,7 +158,7 @@ def first_tab(study: ReaderStudy, chosen: StudyFilter) -> None:
     st.dataframe(
         [
             {
-                BY[by]: row["group"], "Cases": row["n"], "Right before": f"{row['right_right'] + row['right_wrong']:,}", "Right after": f"{row['right_right'] + row['wrong_right']:,}",
+                BY[by]: row["group"], "Cases": row["n"], "Right before": row["right_right"] + row["right_wrong"], "Right after": row["right_right"] + row["wrong_right"],
                 "Took the model's DRG": row["took"], "Misled": f"{row['misled']} of {row['could']}", "Share": round(row["misled"] / row["could"], 2) if row["could"] else None,
                 "95% interval": f"{row['low']:.0%} to {row['high']:.0%}" if row["could"] else "",
             }

@@ -11,6 +11,7 @@ from sapphire.aligning import align
 from sapphire.balloting import Ballot
 from sapphire.comparing import relation, tokens_a_second
 from sapphire.drg.codebook import Drg
+from sapphire.phrases import counted
 from sapphire.profiles import Profile
 from sapphire.store import StoreError
 from sapphire.voting import (
@@ -186,7 +187,7 @@ def _note(pair: Pair) -> None:
         f"{note['age']}-year-old" if note["age"] is not None else "",
         {"M": "man", "F": "woman"}.get(note["sex"], ""),
     ]
-    line = " · ".join(filter(None, [" ".join(filter(None, about)), f"{note['words']:,} words"]))
+    line = " · ".join(filter(None, [" ".join(filter(None, about)), counted(note["words"], "word")]))
     note_view(note["text"], course, [], line, key="note_view")
 
 

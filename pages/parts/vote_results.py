@@ -8,16 +8,17 @@ from pages.parts.plain import plain
 from pages.parts.plot_view import plot_view, rows_view
 from sapphire import vote_plots
 from sapphire.metrics import FEW, Interval
+from sapphire.phrases import counted
 from sapphire.preferences import (
     Vote,
     between_readers,
     bradley_terry,
     consistency,
-    counted,
     duels,
     position_bias,
     standings,
 )
+from sapphire.preferences import counted as once
 from sapphire.voting import REASONS
 
 METHOD = "Ties and both bad are half a win each. Intervals take the patient as the unit: Wilson's below 300 patients, else bootstrap."
@@ -54,7 +55,7 @@ def _cells(found: Interval) -> dict:
 
 
 def _counts(votes: list[Vote]) -> None:
-    first = counted(votes)
+    first = once(votes)
     numbers = {
         "Pairs": len(first),
         "Cases": len({vote.note_id for vote in first}),
@@ -69,7 +70,11 @@ def _counts(votes: list[Vote]) -> None:
 def _strengths(votes: list[Vote], run_ids: tuple[str, ...], names: dict[str, str], colour: dict[str, str]) -> None:
     found = _fitted(tuple(votes), run_ids)
     patients = len({vote.cluster for vote in votes})
-    few = f" With {patients:,} patients, fewer than {FEW}, they are somewhat too narrow." if patients < FEW else ""
+    few = (
+        f" With {counted(patients, 'patient')}, fewer than {FEW}, they are somewhat too narrow."
+        if patients < FEW
+        else ""
+    )
     plot_view(
         vote_plots.strengths(found, names, colour),
         [{"run": names[run]} | _cells(each) for run, each in found.items()],
@@ -147,7 +152,7 @@ def _trust(votes: list[Vote]) -> None:
         st.caption(":material/repeat: No pair was shown twice yet: how consistent readers are is not known.")
     if agreed := between_readers(votes):
         st.caption(
-            f":material/group: Two readers gave the same verdict on {agreed.estimate:.0%} ({agreed.low:.0%} to {agreed.high:.0%}) of {agreed.n:,} occasions."
+            f":material/group: Two readers gave the same verdict on {agreed.estimate:.0%} ({agreed.low:.0%} to {agreed.high:.0%}) of {counted(agreed.n, 'occasion')}."
         )
 
 

@@ -1,0 +1,6 @@
+"""Words that pages and reports share."""
+
+
+def counted(n: int, thing: str) -> str:
+    """`n` with its unit in words: "1 note", "1,200 notes"."""
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
