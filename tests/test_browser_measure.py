@@ -81,10 +81,11 @@ def test_figures_are_drawn_and_their_rows_and_report_are_saved(server, page, tmp
 def test_a_confusion_leads_to_its_case_as_this_run_answered_it(server, page):
     page.get_by_role("tab", name="Errors").click()
     page.get_by_test_id("stButtonGroup").last.get_by_text("model first", exact=True).click()
-    expect(page.get_by_text("The largest first. Tick one to see its cases.")).to_be_visible()
-    page.get_by_test_id("stDataFrame").first.click(position={"x": 20, "y": 54})
-    expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
-    page.get_by_test_id("stDataFrame").nth(1).click(position={"x": 42, "y": 54})
+    expect(page.get_by_text("The largest first. Tick one to see its cases.")).to_have_count(2)
+    expect(page.get_by_test_id("stDataFrame")).to_have_count(2)  # severities, base DRGs
+    page.get_by_test_id("stDataFrame").nth(1).click(position={"x": 20, "y": 54})
+    expect(page.get_by_test_id("stDataFrame")).to_have_count(3)
+    page.get_by_test_id("stDataFrame").nth(2).click(position={"x": 42, "y": 54})
     expect(page).to_have_url(re.compile(r"/review\?.*case=\d"))
     expect(page.get_by_text("193 ·")).to_be_visible()
 
