@@ -11,6 +11,8 @@ from pathlib import Path
 from sapphire.drg.codebook import codebook
 from sapphire.reviewing import DECISIONS
 from sapphire.store import Store
+from sapphire.store import exports as stored_exports
+from sapphire.store import reviews as stored_reviews
 from sapphire.store import votes as stored_votes
 from sapphire.training_rows import best_reasoning, grpo_row, preferences, sft_row, step_row, winner
 
@@ -66,7 +68,7 @@ class Round:
 
 def plan(store: Store, filters: RoundFilters) -> Round:
     """What a round with these filters holds, before anything is written."""
-    reviews = [review for review in _saved(store) if _counts(review, filters)]
+    reviews = [review for review in stored_reviews.exported(store) if _counts(review, filters)]
     cases: dict[str, list[dict]] = {}
     for review in reviews:
         cases.setdefault(review["note_id"], []).append(review)
@@ -120,7 +122,7 @@ def write_round(store: Store, filters: RoundFilters, author: str, folder: Path) 
     planned = plan(store, filters)
     if planned.empty:
         raise ValueError("No saved review or vote passes these filters; widen them or review some cases first.")
-    number = store.read("SELECT coalesce(max(round), 0) + 1 AS n FROM export_event")[0]["n"]
+    number = stored_exports.next_round(store)
     target = Path(folder) / f"round-{number:04d}"
     part = target.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -142,31 +144,15 @@ def write_round(store: Store, filters: RoundFilters, author: str, folder: Path) 
 
 def rounds(store: Store) -> list[dict]:
     """Past rounds, newest first, with their JSON columns read."""
-    rows = store.read("SELECT * FROM export_event ORDER BY seq DESC")
-    return [row | {name: json.loads(row[name]) for name in ("filters", "counts", "files")} for row in rows]
+    return [
+        row | {name: json.loads(row[name]) for name in ("filters", "counts", "files")}
+        for row in stored_exports.rounds(store)
+    ]
 
 
 def reviewers(store: Store) -> list[str]:
     """Everyone who saved a review or voted."""
-    saved = store.read("SELECT DISTINCT reviewer FROM saved_review ORDER BY 1")
-    return sorted({row["reviewer"] for row in saved} | set(stored_votes.readers(store)))
-
-
-def _saved(store: Store) -> list[dict]:
-    return store.read(
-        """
-        SELECT r.*, p.model, p.prompt, p.completion, p.forced, p.drg AS predicted_drg, p.title AS predicted_title, p.confidence,
-            n.text, n.age, n.sex, n.discharge_status, n.text_hash, n.course_start, n.course_end, n.drg AS recorded_drg, n.credentialed, n.source,
-            epoch(r.recorded_at) - epoch(opened.at) AS seconds
-        FROM saved_review r
-        JOIN current_note n USING (note_id)
-        LEFT JOIN prediction p ON p.prediction_id = r.prediction_id
-        LEFT JOIN (
-            SELECT note_id, reviewer, max(recorded_at) AS at FROM review_event WHERE kind = 'opened' GROUP BY ALL
-        ) opened ON opened.note_id = r.note_id AND opened.reviewer = r.reviewer AND opened.at <= r.recorded_at
-        ORDER BY r.seq
-        """
-    )
+    return sorted({*stored_reviews.reviewers(store), *stored_votes.readers(store)})
 
 
 def _counts(review: dict, filters: RoundFilters) -> bool:

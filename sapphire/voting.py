@@ -20,6 +20,8 @@ from sapphire.profiles import Profile
 from sapphire.scoring import gold_drg
 from sapphire.sights import record_sight
 from sapphire.store import Store
+from sapphire.store import notes as stored_notes
+from sapphire.store import predictions as stored_predictions
 from sapphire.store import votes as stored
 from sapphire.store.comparisons import Comparisons
 
@@ -104,12 +106,13 @@ def open_pair(store: Store, pair_id: str) -> Pair:
 
 
 def _pair(store: Store, row: dict) -> Pair | None:
-    note = stored.note(store, row["note_id"])
+    note = stored_notes.note(store, row["note_id"])
     if note is None:
         return None
     shown = {name: note[name] for name in ("note_id", "text", "course_start", "course_end", "words", "age", "sex")}
     left, right = (
-        _answer(stored.answer(store, row["note_id"], row[side])) for side in ("left_prediction", "right_prediction")
+        _answer(stored_predictions.prediction(store, row["note_id"], row[side]))
+        for side in ("left_prediction", "right_prediction")
     )
     return Pair(
         row["pair_id"], row["ballot_id"], shown, left, right, row["state"], row["verdict"], tuple(row["reasons"] or ()), row["comment"] or ""
@@ -131,8 +134,11 @@ def reveal(store: Store, pair_id: str) -> Revealed:
     row = stored.pair(store, pair_id)
     if row["state"] in ("drawn", "draft"):
         raise ValueError("The names are shown after the vote.")
-    left, right = (stored.answer(store, row["note_id"], row[side]) for side in ("left_prediction", "right_prediction"))
-    note = stored.note(store, row["note_id"])
+    left, right = (
+        stored_predictions.prediction(store, row["note_id"], row[side])
+        for side in ("left_prediction", "right_prediction")
+    )
+    note = stored_notes.note(store, row["note_id"])
     gold = gold_drg(stored_note(note), codebook(left["drg_version"])) if note else None
     return Revealed(row["left_run"], row["right_run"], left, right, gold)
 

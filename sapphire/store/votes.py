@@ -34,17 +34,6 @@ def pair(store: Store, pair_id: str) -> Row | None:
     return found[0] if found else None
 
 
-def answer(store: Store, note_id: str, prediction_id: str) -> Row:
-    return store.read(
-        "SELECT * FROM prediction WHERE note_id = $note AND prediction_id = $id", note=note_id, id=prediction_id
-    )[0]
-
-
-def note(store: Store, note_id: str) -> Row | None:
-    found = store.read("SELECT * FROM current_note WHERE note_id = $note", note=note_id)
-    return found[0] if found else None
-
-
 def answers_numbered(store: Store, seqs: Iterable[int]) -> dict[int, Row]:
     """Answers by their number in the log, which finds them without reading the others."""
     numbers = ", ".join(str(int(seq)) for seq in seqs)
