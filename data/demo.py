@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from data.natural import case, records
-from sapphire.importing import import_files
+from sapphire.importing import import_files, imports
 from sapphire.paths import database
 from sapphire.store import StoreError, open_store
 
@@ -28,7 +28,7 @@ def main() -> int:
         return 1
     try:
         # A reader who withdrew the demo notes does not get them back.
-        if store.read("SELECT 1 FROM import_event LIMIT 1"):
+        if imports(store):
             return 0
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "demo-notes.jsonl")

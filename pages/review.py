@@ -14,7 +14,18 @@ from sapphire.drg.codebook import codebook
 from sapphire.engines import Sampling
 from sapphire.phrases import counted
 from sapphire.quotes import quoted_spans
-from sapphire.reviewing import Case, as_stored, history, mark, open_case, predictions, save_review, undo, withdraw
+from sapphire.reviewing import (
+    Case,
+    as_stored,
+    history,
+    last_error,
+    mark,
+    open_case,
+    predictions,
+    save_review,
+    undo,
+    withdraw,
+)
 from sapphire.running import Run
 from sapphire.store import StoreError
 from sapphire.store.worklist import Filters
@@ -40,9 +51,9 @@ def current_note() -> dict | None:
     """The note the address names by its number in this database; else the worklist's first."""
     number = st.query_params.get("case", "")
     if number.isdigit():
-        found = bench.store.read("SELECT note_id, seq FROM current_note WHERE seq = $seq", seq=int(number))
+        found = bench.comparisons.note(int(number))
         if found:
-            return found[0]
+            return found
     first = bench.worklist.page(chosen, 1) or bench.worklist.page(Filters(), 1)
     return {"note_id": first[0]["note_id"], "seq": first[0]["note_seq"]} if first else None
 
@@ -52,8 +63,7 @@ def go(note_id: str | None) -> None:
     if note_id is None:
         st.session_state["list_done"] = True
         return
-    seq = bench.store.read("SELECT seq FROM current_note WHERE note_id = $note", note=note_id)[0]["seq"]
-    st.query_params["case"] = str(seq)
+    st.query_params["case"] = str(bench.comparisons.note_named(note_id)["seq"])
     st.session_state.pop("prediction_id", None)
 
 
@@ -172,12 +182,8 @@ def unread_side(case: Case, run: Run | None) -> None:
     """No prediction yet: run the model for this case, or watch it write."""
     if run:
         return live_view(bench, run, hidden=reader.think_first and not case.revealed_at)
-    failed = bench.store.read(
-        "SELECT error FROM prediction WHERE note_id = $note AND error IS NOT NULL ORDER BY seq DESC LIMIT 1",
-        note=case.note["note_id"],
-    )
-    if failed:
-        st.error(failed[0]["error"])
+    if (error := last_error(bench.store, case.note["note_id"])) is not None:
+        st.error(error)
     with st.container(border=True):
         st.subheader("No prediction yet", anchor=False)
         st.caption("The model writes its reasoning first and then names one MS-DRG.")

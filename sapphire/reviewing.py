@@ -206,6 +206,11 @@ def predictions(store: Store, note_id: str) -> list[dict]:
     return stored_predictions.predictions(store, note_id)
 
 
+def last_error(store: Store, note_id: str) -> str | None:
+    """Why a model last failed at this note; None when none did."""
+    return stored_predictions.last_error(store, note_id)
+
+
 def history(store: Store, note_id: str) -> list[dict]:
     """All that happened to a case, oldest first: imports, predictions, reviews. Drafts are left out but for their last."""
     return stored_reviews.history(store, note_id)

@@ -20,6 +20,8 @@ from sapphire.importing import stored_note
 from sapphire.notes import Note, Problem
 from sapphire.scoring import Scored, model_case, sample_rows, score
 from sapphire.store import Store, StoreError
+from sapphire.store import notes as stored_notes
+from sapphire.store import runs as stored_runs
 
 log = logging.getLogger(__name__)
 READ = 256  # notes read from the database at once
@@ -90,9 +92,7 @@ class Runner:
         """
         begun = _begun(self._store, run_id)
         location, sampling = settings(self._store, run_id)
-        answered = {
-            r["note_id"] for r in self._store.read("SELECT note_id FROM prediction WHERE run_id = $run", run=run_id)
-        }
+        answered = stored_runs.answered(self._store, run_id)
         pending = deque(note for note in begun["note_ids"] if note not in answered)
         run = Run(run_id, begun["model"], location, sampling, author, pending, len(pending))
         self._record(run, "resumed")
@@ -115,21 +115,12 @@ class Runner:
     def unfinished(self) -> list[dict]:
         """Runs of the database that did not end and are not at work here: run_id, model, recorded_at, left, total, author."""
         active = {run.run_id for run in self._runs.values() if run.active}
-        open_runs = self._store.read(
-            """
-            SELECT arg_min(run_id, seq) AS run_id, arg_min(model, seq) AS model, min(recorded_at) AS recorded_at,
-                arg_min(author, seq) AS author, arg_min(len(note_ids), seq) AS total
-            FROM run_event GROUP BY run_event.run_id HAVING arg_max(kind, seq) <> 'finished' ORDER BY min(seq) DESC
-            """
-        )
+        open_runs = stored_runs.unfinished(self._store)
         return [run | {"left": left} for run in open_runs if run["run_id"] not in active and (left := self._left(run))]
 
     def _left(self, run: dict) -> int:
         # Counted only for the few runs that did not end: the table of predictions may be long.
-        done = self._store.read(
-            "SELECT count(DISTINCT note_id) AS n FROM prediction WHERE run_id = $run", run=run["run_id"]
-        )
-        return run["total"] - done[0]["n"]
+        return run["total"] - stored_runs.answered_count(self._store, run["run_id"])
 
     def close(self) -> None:
         """Stop after the note at work, at most some seconds from now, and free the model."""
@@ -240,18 +231,14 @@ class Runner:
 
     def _longest_first(self, note_ids: Sequence[str]) -> list[str]:
         """An engine that works on many notes then has no long one left when the others are done."""
-        found = self._store.read("SELECT note_id, words FROM current_note")
-        words = {row["note_id"]: row["words"] for row in found}
+        words = stored_notes.lengths(self._store)
         return sorted(note_ids, key=lambda note: -words.get(note, 0))
 
     def _notes(self, run: Run) -> Iterator[Note | Problem]:
         """The pending notes in their order; no more of them once somebody waits."""
         source = iter(list(run.pending))
         while some := list(islice(source, READ)):
-            found = self._store.read(
-                "SELECT * FROM current_note WHERE note_id IN (SELECT unnest($notes::VARCHAR[]))", notes=some
-            )
-            notes = {row["note_id"]: row for row in found}
+            notes = stored_notes.notes(self._store, some)
             for note_id in some:
                 if run.cancel.is_set() or self._others_wait(run):
                     return
@@ -267,10 +254,10 @@ class Runner:
 
     def _answer(self, run: Run, engine: Engine) -> list[dict] | None:
         """The rows of one note, or None when the run was cancelled in its middle."""
-        found = self._store.read("SELECT * FROM current_note WHERE note_id = $note", note=run.note_id)
-        if not found:
+        found = stored_notes.note(self._store, run.note_id)
+        if found is None:
             return _rows(run, engine, Scored(Note(run.note_id, ""), (), WITHDRAWN))
-        note = stored_note(found[0])
+        note = stored_note(found)
         try:
             scored = Scored(note, tuple(self._complete(run, engine, note)))
         except EngineLost:
@@ -313,10 +300,10 @@ def settings(store: Store, run_id: str) -> tuple[str, Sampling]:
 
 
 def _begun(store: Store, run_id: str) -> dict:
-    rows = store.read("SELECT * FROM run_event WHERE run_id = $run AND kind = 'started'", run=run_id)
-    if not rows:
+    begun = stored_runs.started(store, run_id)
+    if begun is None:
         raise KeyError(run_id)
-    return rows[0]
+    return begun
 
 
 def _rows(run: Run, engine: Engine, scored: Scored) -> list[dict]:

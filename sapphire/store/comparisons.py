@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from sapphire.drg.codebook import MDC_TITLES, CodeBook, codebook
+from sapphire.store import notes
 from sapphire.store.connections import Row, rows
 from sapphire.store.database import Store
 from sapphire.store.literals import CURRENT_NOTES, literal
@@ -106,9 +107,7 @@ class Comparisons:
         return note if note and note["seq"] == seq else None
 
     def note_named(self, note_id: str) -> Row | None:
-        # By its id the view looks at one note; by its number it would look at all of them.
-        found = self._store.read("SELECT * FROM current_note WHERE note_id = $note", note=note_id)
-        return found[0] if found else None
+        return notes.note(self._store, note_id)
 
     def answers(self, note_id: str, run_ids: Sequence[str]) -> dict[str, Row]:
         """run_id → what stands for the note in that run, an answer or a failure; a run that has neither is left out."""

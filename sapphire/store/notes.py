@@ -30,6 +30,11 @@ def text_hashes(store: Store, note_ids: Sequence[str]) -> dict[str, str]:
     return {row["note_id"]: row["text_hash"] for row in found}
 
 
+def lengths(store: Store) -> dict[str, int]:
+    """note_id → words of its text, of every note."""
+    return {row["note_id"]: row["words"] for row in store.read("SELECT note_id, words FROM current_note")}
+
+
 def imports(store: Store) -> list[Row]:
     """Every import as it stands, the newest first: import_id, recorded_at, author, files, kind ("started": it was interrupted),
     notes, problems (JSON), withdrawn."""

@@ -26,3 +26,12 @@ def predictions(store: Store, note_id: str) -> list[Row]:
         "WHERE note_id = $note AND chosen AND error IS NULL ORDER BY seq DESC",
         note=note_id,
     )
+
+
+def last_error(store: Store, note_id: str) -> str | None:
+    """Why a model last failed at the note; None when none did."""
+    found = store.read(
+        "SELECT error FROM prediction WHERE note_id = $note AND error IS NOT NULL ORDER BY seq DESC LIMIT 1",
+        note=note_id,
+    )
+    return found[0]["error"] if found else None
