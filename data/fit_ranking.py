@@ -1,8 +1,10 @@
-"""Fit the index's two ranking models: `python -m data.fit_ranking --corpus DIR` (DIR made by `python -m data.corpus`).
+"""Fit the index's two ranking models and its classifier of words: `python -m data.fit_ranking --corpus DIR` (DIR made by `python -m data.corpus`).
 
 Trains on `data/natural/train` and the corpus's `train.parquet` and nothing else, and writes `sapphire/drg/tables/ranking.json` (weights by
-name), `code_counts.tsv` and `leanings.npz`. The tables in the project come from 40,000 cases with seed 7 and `--limit 3000`. First it prints what cross-validation over the notes by hand gives (folds of whole files; the corpus always on
-the training side): how often the first candidate is right, and whether the right DRG is among the candidates.
+name), `code_counts.tsv` and `leanings.npz`. The tables in the project come from 40,000 cases with seed 7 and `--limit 3000`.
+
+First it prints what cross-validation over the notes by hand gives (folds of whole files; the corpus always on the training side): how often the
+first candidate is right, and whether the right DRG is among the candidates.
 """
 
 import argparse
