@@ -63,7 +63,11 @@ def go(note_id: str | None) -> None:
     if note_id is None:
         st.session_state["list_done"] = True
         return
-    st.query_params["case"] = str(bench.comparisons.note_named(note_id)["seq"])
+    found = bench.comparisons.note_named(note_id)
+    if found is None:
+        st.session_state["review_error"] = f"{note_id} was withdrawn in the meantime."
+        return
+    st.query_params["case"] = str(found["seq"])
     st.session_state.pop("prediction_id", None)
 
 

@@ -215,9 +215,12 @@ def test_a_server_that_is_not_there_is_added_checked_and_withdrawn(page):
     page.get_by_role("link", name="Models").click()
     page.get_by_role("button", name="Add a model").click()
     page.get_by_text("Behind a server").click()
+    expect(page.get_by_role("textbox", name="Its name there")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Folder, GGUF file or hub name")).to_have_count(0)  # and with it its "Name"
     page.get_by_role("textbox", name="Address").fill("http://127.0.0.1:9/v1")
+    page.get_by_role("button", name="Add and check").click()
+    expect(page.get_by_text("A server needs an address and a name.")).to_be_visible()
     page.get_by_role("textbox", name="Name", exact=True).fill("nobody")
-    page.get_by_role("textbox", name="Name", exact=True).press("Tab")
     page.get_by_role("button", name="Add and check").click()
     expect(page.get_by_text("The server 127.0.0.1 does not answer")).to_be_visible()
     expect(page.get_by_text("Not usable before its check passes")).to_be_visible()

@@ -39,7 +39,10 @@ def _local(bench: Workbench, reader: Profile) -> None:
     )
     prompt, version = _prompt_and_version()
     st.caption("A folder with a model.json of its own keeps what stands there.")
-    if _submit(not place.strip()):
+    if _submit():
+        if not place.strip():
+            st.error("Name a folder, a file or a hub name.")
+            return
         _finish(
             bench, reader, lambda: registry.add_local(bench.store, reader.name, place.strip(), name, prompt, version)
         )
@@ -64,8 +67,10 @@ def _server(bench: Workbench, reader: Profile) -> None:
     prompt, version = _prompt_and_version()
     elsewhere = _elsewhere(url)
     purpose, agreement = _terms(elsewhere, reader) if elsewhere else ("", False)
-    unready = not url.strip() or not name.strip() or bool(elsewhere and reader.role not in ENTERS_SERVERS)
-    if _submit(unready):
+    if _submit(disabled=bool(elsewhere and reader.role not in ENTERS_SERVERS)):
+        if not url.strip() or not name.strip():
+            st.error("A server needs an address and a name.")
+            return
         _finish(
             bench,
             reader,
@@ -118,7 +123,8 @@ def _prompt_and_version() -> tuple[str, str]:
     return prompt, version
 
 
-def _submit(disabled: bool) -> bool:
+def _submit(disabled: bool = False) -> bool:
+    """Not disabled while a field is empty: the click itself is what tells the app of the field just typed in."""
     return st.button(
         "Add and check",
         type="primary",
