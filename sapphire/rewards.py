@@ -46,7 +46,7 @@ FORCED_TAGS = {
     "answer_open": ANSWER_OPEN,
     "answer_close": ANSWER_CLOSE,
 }
-FORCED = (*FORCED_TAGS, "title")
+FORCED = (*FORCED_TAGS, "title", "lines")  # "lines": a guided reasoning, of which the model chose each line
 
 LEVEL_NAMES = {
     "MCC": "with MCC",
@@ -109,6 +109,11 @@ def _forced_tags(forced: Collection[str]) -> list[str]:
         if part not in FORCED:
             raise ValueError(f"{part!r} is not a part a decoder can be made to write; those are {', '.join(FORCED)}.")
     return [FORCED_TAGS[part] for part in forced if part in FORCED_TAGS]
+
+
+def first_words(think: str) -> str:
+    """A reasoning's first 50 words: where its tokens are not known, what is never less than the first 50 tokens."""
+    return " ".join(think.split(None, HEAD)[:HEAD])
 
 
 def cot_first_penalty(head: str, book: CodeBook) -> float:
@@ -253,7 +258,7 @@ def _named(drg: Drg) -> str:
 def _cot_first_term(parsed: Parsed, head: str | None) -> Term:
     where = f"the first {HEAD} tokens of the reasoning"
     if head is None:
-        head = " ".join(parsed.think.split(None, HEAD)[:HEAD])
+        head = first_words(parsed.think)
         where = f"the first {HEAD} words of the reasoning (its tokens are not known)"
     found = title_in(head, parsed.book)
     if found:

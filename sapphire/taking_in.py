@@ -20,7 +20,7 @@ from sapphire.engines import Completion, ModelCard
 from sapphire.importing import stored_note
 from sapphire.notes import Problem
 from sapphire.prompts import PROMPTS
-from sapphire.rewards import FORCED, HEAD
+from sapphire.rewards import FORCED, first_words
 from sapphire.scoring import sample_rows
 from sapphire.store import Store
 from sapphire.store import notes as stored_notes
@@ -200,7 +200,7 @@ def _events(run: _Run, note: dict, rows: Sequence[dict]) -> list[dict]:
 def _completion(row: dict, version: str) -> Completion:
     text, head = row["completion"], row.get("head")
     if not isinstance(head, str):
-        head = " ".join(parse(text, codebook(version)).think.split(None, HEAD)[:HEAD])
+        head = first_words(parse(text, codebook(version)).think)
     return Completion(
         text, tuple(row.get("forced") or ()), head, row.get("tokens"), row.get("seconds") or 0.0, row.get("confidence")
     )

@@ -15,6 +15,7 @@ FORCED_WORDS = {
     "title": "a title of the code book",
     "answer_close": "the end of the answer",
 }
+GUIDED = "The model chose each line of its reasoning among those that the note and CMS's rules bear out; quotes, codes and levels are not its own."
 
 
 def prediction_view(case: Case, role: str, untuned: str) -> None:
@@ -38,9 +39,10 @@ def prediction_view(case: Case, role: str, untuned: str) -> None:
             st.text(case.parsed.answer or "(nothing)")
         if untuned:
             st.warning(untuned, icon=":material/science:")
-        if said["forced"]:
-            parts = ", ".join(FORCED_WORDS[part] for part in said["forced"])
-            st.caption(f":material/construction: The decoder was made to write {parts}.")
+        if "lines" in said["forced"]:
+            st.caption(f":material/rule: {GUIDED}")
+        if parts := [FORCED_WORDS[part] for part in said["forced"] if part in FORCED_WORDS]:
+            st.caption(f":material/construction: The decoder was made to write {', '.join(parts)}.")
         if others := alternatives(said):
             st.caption(
                 "Other answers: " + " · ".join(f"**{a['drg']}** {plain(a['title'])} ({a['share']:.0%})" for a in others)

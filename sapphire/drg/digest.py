@@ -5,10 +5,9 @@ or a severity, and what is named without being so. All of it comes from the note
 """
 
 import re
-from collections.abc import Iterator
 
 from sapphire.drg import lines as grammar
-from sapphire.drg.claims import CUES
+from sapphire.drg.claims import CUES, Evidence
 from sapphire.drg.conditions import level, name
 from sapphire.drg.grounding import Grounding
 from sapphire.drg.lines import Line, dotted
@@ -23,15 +22,17 @@ QUOTE = 70  # characters
 
 def digest(grounding: Grounding, text: str, version: str) -> tuple[list[str], list[str]]:
     """The lines of the finds and those of the candidates, best first, without list markers."""
-    finds = [*_diagnoses(grounding, version), *_procedures(grounding), *_denied(grounding, text)]
+    diagnoses = [f"{_said(each)}, {level(each.codes, version)}" for each in named(grounding, version)]
+    procedures = [f"{grammar.PROCEDURE} {_said(each)}" for each in done(grounding)]
+    finds = [*diagnoses, *procedures, *(grammar.render(each) for each in denied(grounding, text))]
     candidates = [
         f"{each.title.upper()} ({'' if each.found else 'often '}{dotted(each.code)})" for each in grounding.candidates
     ]
     return finds, candidates
 
 
-def _diagnoses(grounding: Grounding, version: str) -> Iterator[str]:
-    """The likely principal diagnoses first, then MCCs and CCs by their chance."""
+def named(grounding: Grounding, version: str) -> list[Evidence]:
+    """The diagnoses shown: the likely principal ones first, then MCCs and CCs by their chance."""
     order = {each.code: i for i, each in reversed(list(enumerate(grounding.candidates))) if each.found}
     by_source: dict[int, list[str]] = {}
     for each in grounding.coded:
@@ -46,34 +47,33 @@ def _diagnoses(grounding: Grounding, version: str) -> Iterator[str]:
             weight = level(group, version)
             principal = min((order.get(code, 99) for code in group), default=99)
             if principal < 99 or (weight != "none" and each.chance >= SHOWN):
-                ranked.append(
-                    (principal, grammar.TABLE_LEVELS.index(weight), -each.chance, each.best.start, each, group, weight)
-                )
-    seen: set[tuple[str, ...]] = set()
-    for *_, each, group, weight in sorted(ranked, key=lambda item: item[:4]):
-        if group not in seen and len(seen) < DIAGNOSES:
-            seen.add(group)
-            yield f"{_named(each, group)}, {weight}"
+                rank = (principal, grammar.TABLE_LEVELS.index(weight), -each.chance, each.best.start)
+                ranked.append((rank, each, group))
+    shown: dict[tuple[str, ...], Evidence] = {}
+    for _, each, group in sorted(ranked, key=lambda item: item[0]):
+        if len(shown) < DIAGNOSES:
+            shown.setdefault(group, _evidence(each, group))
+    return list(shown.values())
 
 
-def _procedures(grounding: Grounding) -> Iterator[str]:
-    done = [each for each in grounding.conditions if each.kind == "procedure" and each.chance >= DONE]
-    done.sort(key=lambda each: -each.chance)
-    for each in done[:PROCEDURES]:
-        yield f"{grammar.PROCEDURE} {_named(each, each.codes)}"
+def done(grounding: Grounding) -> list[Evidence]:
+    """The procedures shown, the likeliest to be reported first."""
+    procedures = [each for each in grounding.conditions if each.kind == "procedure" and each.chance >= DONE]
+    procedures.sort(key=lambda each: -each.chance)
+    return [_evidence(each, each.codes) for each in procedures[:PROCEDURES]]
 
 
-def _denied(grounding: Grounding, text: str) -> Iterator[str]:
+def denied(grounding: Grounding, text: str) -> list[Line]:
     """What would matter and is named only as ruled out, past or of the family; the quote holds the words that say so."""
-    left = DENIED
+    lines: list[Line] = []
     for each in sorted(grounding.conditions, key=lambda each: -each.best.weight):
         reason = each.status
-        if left == 0 or each.kind != "diagnosis" or reason not in grammar.DENIALS or each.level not in ("CC", "MCC"):
+        if each.kind != "diagnosis" or reason not in grammar.DENIALS or each.level not in ("CC", "MCC"):
             continue
         quote = denial(each, text)
         if quote and re.search(rf"(?<!\w)(?:{CUES[reason]})(?!\w)", quote, re.IGNORECASE):
-            left -= 1
-            yield grammar.render(Line(grammar.DENIED, quote, each.name, each.codes, reason=reason))
+            lines.append(Line(grammar.DENIED, quote, each.name, each.codes, reason=reason))
+    return lines[:DENIED]
 
 
 def denial(condition: Condition, text: str) -> str:
@@ -89,6 +89,10 @@ def quotable(words: str) -> str:
     return one_line if len(one_line) <= QUOTE and not re.search(r'["“”]', one_line) else ""
 
 
-def _named(each: Condition, group: tuple[str, ...]) -> str:
+def _evidence(each: Condition, group: tuple[str, ...]) -> Evidence:
     quote = quotable(each.best.quote) or " ".join(each.best.quote.replace('"', " ").split())[:QUOTE]
-    return f'"{quote}": {name(group)} ({" + ".join(map(dotted, group))})'
+    return Evidence(group, quote, name(group))
+
+
+def _said(each: Evidence) -> str:
+    return f'"{each.quote}": {each.condition} ({" + ".join(map(dotted, each.codes))})'

@@ -31,7 +31,8 @@ class Sampling:
     """How to decode.
 
     `n` completions a note; `temperature` 0 is greedy; `max_thinking` is the budget of the reasoning in tokens; sample i is
-    drawn with `seed` + i. `constrained` makes every answer a DRG (see `decoding`); without it the completion is the
+    drawn with `seed` + i. `constrained` makes every answer a DRG, and where a local model is asked by the grounded prompt every line
+    of its reasoning one that the note and CMS's rules bear out (see `decoding`); without it the completion is the
     model's own, up to `max_thinking` + 128 tokens. `timeout` is in seconds and holds for one completion, from its turn on.
     """
 
@@ -49,7 +50,7 @@ class Completion:
     """One answer.
 
     `text` is all of it, forced parts included; `forced` names what the decoder was made to write, of think_open,
-    think_close, answer_open, title, answer_close; `head` is the text of the reasoning's first 50 tokens; `tokens` counts
+    think_close, answer_open, title, answer_close, lines (the reasoning was guided); `head` is the text of the reasoning's first 50 tokens; `tokens` counts
     what the model decoded; `seconds` is the wall time. `confidence` (0 to 1) is the probability of the title given the note
     and the reasoning, among the titles of the model's version: the product of the token probabilities at temperature 1,
     each renormalised over the tokens that continue a title. It says nothing of the reasoning's own probability and is not

@@ -3,6 +3,9 @@
 A grammar over titles would constrain the whole completion. So the model first writes freely until its answer begins or a
 budget of tokens is spent; then whatever of `</think><answer>` is missing is forced, and only tokens that continue a title
 of the model's version may follow. What the model writes in the right form by itself is left alone and nothing is forced.
+
+On the grounded prompt the reasoning is guided: the model chooses each line among those that the note and CMS's rules bear out
+(`sapphire.drg.guiding`), and what lies between two choices is read instead of decoded, which is ten times as fast.
 """
 
 import random
@@ -10,11 +13,13 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
+from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN, TAG, THINK_CLOSE, THINK_OPEN
+from sapphire.drg.guiding import Stay, following
+from sapphire.drg.lines import render
 from sapphire.engines import Completion, Sampling
 from sapphire.engines.backend import Backend, Part, Token, Watch
-from sapphire.engines.titles import Titles, titles
-from sapphire.rewards import HEAD
+from sapphire.engines.titles import Choices, Titles, titles
+from sapphire.rewards import HEAD, first_words
 
 TAGS = 16  # tokens that the tags between reasoning and answer may take
 ANSWER = 128  # tokens kept free after the reasoning; the longest title has 146 characters
@@ -107,14 +112,20 @@ def complete(
     sampling: Sampling,
     emit: Callable[[str], None],
     watch: Watch,
+    stay: Stay | None = None,
 ) -> Completion:
-    """One completion after a `prompt` (see `Backend.prompt`). Raises what `Engine.stream` does."""
+    """One completion after a `prompt` (see `Backend.prompt`), its reasoning guided where a `stay` is given. Raises what
+    `Engine.stream` does."""
     context, begun = prompt
     draft, confidence = Draft(backend, context, emit, watch), None
     draft.add(begun, [])
     if sampling.constrained:
-        _think(draft, sampling)
-        confidence = _answer(draft, titles(version), sampling)
+        chance = random.Random(sampling.seed)
+        if stay and sampling.max_thinking and following(stay, []):
+            _guided(draft, sampling, stay, chance)
+        else:
+            _think(draft, sampling)
+        confidence = _answer(draft, titles(version), sampling, chance)
     else:
         limit, begin = sampling.max_thinking + ANSWER, len(draft.text)
         tokens = draft.write(sampling, sampling.seed, limit, lambda text, count: (len(text), False))
@@ -141,6 +152,44 @@ def _think(draft: Draft, sampling: Sampling) -> None:
         draft.force("think_open", THINK_OPEN)
     if budget and draft.text.endswith(THINK_OPEN):
         reason()
+    _close(draft)
+
+
+def _guided(draft: Draft, sampling: Sampling, stay: Stay, chance: random.Random) -> None:
+    """The reasoning and the tags around it; the model chooses each line, and its own tags stand."""
+
+    def opens(text: str, count: int) -> tuple[int, bool]:
+        before, found, _ = text.partition(THINK_OPEN)
+        return (len(before + found), True) if found and not before.strip() else boundary(text)
+
+    def closes(text: str, count: int) -> tuple[int, bool]:
+        rest = text[told:].lstrip()
+        return boundary(text) if rest.startswith(THINK_CLOSE) else (told, not THINK_CLOSE.startswith(rest))
+
+    if not draft.text:
+        draft.write(sampling, sampling.seed, TAGS, opens)
+    if THINK_OPEN not in draft.text:
+        draft.force("think_open", THINK_OPEN)
+    begun, lines = len(draft.text), []
+    while choices := following(stay, lines):
+        texts = {("\n- " if lines else "- ") + render(line): line for line in choices}
+        form = Choices(text for text in texts if _can_be_written(text, draft.backend))
+        start = len(draft.text)
+        _walk(draft, form, lambda odds, written: _draw(odds, sampling, chance))
+        lines.append(texts[draft.text[start:]])
+    draft.forced.append("lines")
+    draft.head = first_words(draft.text[begun:])
+    told = len(draft.text)
+    draft.write(sampling, sampling.seed, TAGS, closes)
+    _close(draft)
+
+
+def _can_be_written(text: str, backend: Backend) -> bool:
+    """Not where the note's own words, which the line quotes, hold a tag or a character that is no token of its own."""
+    return not TAG.search(text) and set(text) <= backend.vocabulary.keys() | {"\n"}
+
+
+def _close(draft: Draft) -> None:
     if THINK_CLOSE not in draft.text:
         draft.force("think_close", THINK_CLOSE)
     if not draft.text.endswith(ANSWER_OPEN):
@@ -159,7 +208,7 @@ def _head(text: str, tokens: list[Token], at: int) -> str:
     return text[start : min(end, closed if closed >= 0 else end)]
 
 
-def _answer(draft: Draft, form: Titles, sampling: Sampling) -> float:
+def _answer(draft: Draft, form: Titles, sampling: Sampling, chance: random.Random) -> float:
     """A title and `</answer>`: the model's own if it began the answer itself and writes a title, else the one it chooses
     among all titles. Returns the title's probability."""
     begin, context = len(draft.text), list(draft.context)
@@ -174,15 +223,14 @@ def _answer(draft: Draft, form: Titles, sampling: Sampling) -> float:
         unseen = Draft(draft.backend, context, lambda piece: None, draft.watch)
         return _walk(unseen, form, lambda odds, written: _towards(own[len(written) :], odds))
     draft.forced += ["title", "answer_close"]
-    chance = random.Random(sampling.seed)
     return _walk(draft, form, lambda odds, written: _draw(odds, sampling, chance))
 
 
-def _walk(draft: Draft, form: Titles, pick: Callable[[dict[str, float], str], str]) -> float:
-    """Write an answer; at each fork `pick` chooses a token by the odds of those that continue one, given what is written.
+def _walk(draft: Draft, form: Choices, pick: Callable[[dict[str, float], str], str]) -> float:
+    """Write one of the choices; at each fork `pick` chooses a token by the odds of those that continue one, given what is written.
     Returns the product of the chosen odds. Between forks nothing is decoded: what is certain has probability 1."""
     written, confidence = "", 1.0
-    while not written.endswith(ANSWER_CLOSE):
+    while not form.whole(written):
         if text := form.certain(written):
             draft.add(text, draft.backend.encode(text))
         else:

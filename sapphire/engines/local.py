@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
+from sapphire.drg.grounding import ground
+from sapphire.drg.guiding import Stay, stay
 from sapphire.engines import Cancelled, Completion, EngineError, EngineLost, ModelCard, Sampling
 from sapphire.engines.backend import Backend, Watch
 from sapphire.engines.decoding import ANSWER, complete
@@ -125,7 +127,8 @@ class LocalEngine:
                 self._backend = self._load()
             chat = messages(case, self.card.prompt, self.card.drg_version)
             prompt = self._backend.prompt(chat, sampling.max_thinking + ANSWER, fresh)
-            put(complete(self._backend, prompt, self.card.drg_version, sampling, put, watch))
+            choices = guided(case, self.card) if sampling.constrained else None
+            put(complete(self._backend, prompt, self.card.drg_version, sampling, put, watch, choices))
         except Exception as error:
             # It goes to the thread that waits for the answer and is raised there.
             put(error)
@@ -142,6 +145,15 @@ class LocalEngine:
     def _abandon(self, turn: threading.Lock) -> None:
         if self._turn is turn:
             self._backend, self._turn = None, threading.Lock()
+
+
+def guided(case: Case | str, card: ModelCard) -> Stay | None:
+    """What a reasoning on the grounded prompt can be made of; the plain prompt leaves it free."""
+    if card.prompt != "grounded":
+        return None
+    case = Case(case) if isinstance(case, str) else case
+    grounding = ground(case.text, card.drg_version, case.age, case.sex, case.discharge_status)
+    return stay(grounding, case.text, card.drg_version)
 
 
 def _last(pieces: Generator[str, None, Completion]) -> Completion:

@@ -1,6 +1,6 @@
-"""What may follow so that an answer becomes a title: the constraint that the local engines share.
+"""What may follow so that a text becomes one of several: the constraint that the local engines share, of titles and guided lines.
 
-It works on text, so a model may spell a title in any tokens it likes. A title ends with its closing tag, which decides
+It works on text, so a model may spell a choice in any tokens it likes. A title ends with its closing tag, which decides
 between it and a longer one that begins with it.
 """
 
@@ -15,34 +15,29 @@ from sapphire.drg.codebook import codebook
 LONGEST = 32  # characters; longer tokens are runs of marks or spaces, which no title has
 
 
-class Titles:
-    """The answers that a version allows: each title in upper case (as the prompt asks), then `</answer>`."""
+class Choices:
+    """Several texts of which one is to be written; none begins with another."""
 
-    def __init__(self, version: str):
-        self._book = codebook(version)
-        self._answers = sorted(drg.title.upper() + ANSWER_CLOSE for drg in self._book.drgs.values())
+    def __init__(self, texts: Iterable[str]):
+        self._texts = sorted(texts)
 
-    def answer(self, title: str) -> str | None:
-        """The answer of a title in whatever spelling the code book accepts; None if it is no title."""
-        drg = self._book.by_title(title)
-        return drg and drg.title.upper() + ANSWER_CLOSE
-
-    def all(self) -> list[str]:
-        """Every title in upper case, without the closing tag."""
-        return [answer.removesuffix(ANSWER_CLOSE) for answer in self._answers]
+    def whole(self, written: str) -> bool:
+        """Whether one of them is written."""
+        at = bisect_left(self._texts, written)
+        return at < len(self._texts) and self._texts[at] == written
 
     def characters(self) -> set[str]:
-        """What a vocabulary must hold as single tokens, so that no beginning of an answer is a dead end."""
-        return set().union(*self._answers)
+        """What a vocabulary must hold as single tokens, so that no beginning is a dead end."""
+        return set().union(*self._texts)
 
     def beginning(self, written: str) -> list[str]:
-        """The answers that begin with what is written so far, sorted."""
-        first = bisect_left(self._answers, written)
-        # No title holds the highest character, so this sorts after all that begin alike.
-        return self._answers[first : bisect_left(self._answers, written + "\U0010ffff")]
+        """Those that begin with what is written so far, sorted."""
+        first = bisect_left(self._texts, written)
+        # No text holds the highest character, so this sorts after all that begin alike.
+        return self._texts[first : bisect_left(self._texts, written + "\U0010ffff")]
 
     def certain(self, written: str) -> str:
-        """What must follow: all that is left of the only answer, else the whole words that the answers left share.
+        """What must follow: all that is left of the only one, else the whole words that those left share.
 
         Words are not cut, so that a model meets the next fork where its own tokens begin.
         """
@@ -54,10 +49,27 @@ class Titles:
         return shared[len(written) : max(shared.rfind(" "), len(written))]
 
     def next_tokens(self, written: str, vocabulary: Mapping[str, int]) -> dict[int, str]:
-        """The tokens that continue an answer, id to text, where `vocabulary` is text to id."""
+        """The tokens that continue one of them, id to text, where `vocabulary` is text to id."""
         at = len(written)
-        texts = {answer[at:end] for answer in self.beginning(written) for end in range(at + 1, at + 1 + LONGEST)}
+        texts = {text[at:end] for text in self.beginning(written) for end in range(at + 1, at + 1 + LONGEST)}
         return {vocabulary[text]: text for text in texts if text in vocabulary}
+
+
+class Titles(Choices):
+    """The answers that a version allows: each title in upper case (as the prompt asks), then `</answer>`."""
+
+    def __init__(self, version: str):
+        self._book = codebook(version)
+        super().__init__(drg.title.upper() + ANSWER_CLOSE for drg in self._book.drgs.values())
+
+    def answer(self, title: str) -> str | None:
+        """The answer of a title in whatever spelling the code book accepts; None if it is no title."""
+        drg = self._book.by_title(title)
+        return drg and drg.title.upper() + ANSWER_CLOSE
+
+    def all(self) -> list[str]:
+        """Every title in upper case, without the closing tag."""
+        return [answer.removesuffix(ANSWER_CLOSE) for answer in self._texts]
 
 
 @cache

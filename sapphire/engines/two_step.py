@@ -5,18 +5,14 @@ the model's own; of any other what stands is kept, the missing tags are forced, 
 """
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
 from sapphire.engines import Completion, Sampling
 from sapphire.engines.decoding import boundary
 from sapphire.engines.titles import titles
-from sapphire.rewards import HEAD
-
-WORD = re.compile(r"\S+")
+from sapphire.rewards import HEAD, first_words
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,6 @@ def _head(text: str, begun: int, tokens: Sequence[tuple[str, float]]) -> str:
     start = opened + len(THINK_OPEN) if opened >= 0 else 0
     think = text[start:].partition(THINK_CLOSE)[0]
     if not tokens:
-        words = list(islice(WORD.finditer(think), HEAD))
-        return think[: words[-1].end()] if words else ""
+        return first_words(think)
     inside = _within(tokens, begun, start, start + len(think))[:HEAD]
     return think[: sum(len(token) for token, _ in inside)]

@@ -1,0 +1,143 @@
+"""Guided reasoning: whatever a model chooses, each line is one that the note and CMS's rules bear out."""
+
+import random
+
+import pytest
+
+from sapphire.completions import parse as parsed
+from sapphire.drg.claims import Context, check, claim_of, parse, write
+from sapphire.drg.codebook import codebook
+from sapphire.drg.grouper import drg_of
+from sapphire.drg.guiding import LINES, following, stay
+from sapphire.engines import ModelCard, Sampling
+from sapphire.engines.backend import Watch
+from sapphire.engines.decoding import complete
+from sapphire.engines.local import guided
+from sapphire.prompts import Case
+from tests.test_decoding import ALL, TITLE, Script
+
+NOTE = (
+    "67M with acute on chronic systolic heart failure, diuresed. Acute hypoxic respiratory failure on 4 L. AKI, Cr 2.4. Pressure ulcer of the "
+    "sacrum, stage 3. Severe protein-calorie malnutrition. Hyponatremia, Na 124. Acute cholecystitis; laparoscopic cholecystectomy. No PE on CTA."
+)
+CARD = ModelCard("m", "llama.cpp", "m.gguf", prompt="grounded")
+
+
+@pytest.fixture(scope="module")
+def heart():
+    return guided(Case(NOTE, 67, "M", 1), CARD)
+
+
+def walk(stay, pick):
+    lines = []
+    while choices := following(stay, lines):
+        lines.append(pick(choices))
+    return lines
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_way_is_true_line_by_line(heart, seed):
+    chance = random.Random(seed)
+    lines = walk(heart, chance.choice)
+    kinds = [line.kind for line in lines]
+    assert kinds[0] == "principal diagnosis" and kinds[-1] == "severity" and kinds.count("severity") == 1
+    verdicts = check(parse(write(lines)), NOTE, "43.1", Context(67, "M", 1))
+    assert [verdict.faults for verdict in verdicts] == [()] * len(lines)
+
+
+def test_what_may_come_next_depends_on_what_was_chosen(heart):
+    principal = {line.codes: line for line in following(heart, [])}
+    failure, gallbladder = principal["I5023",], principal["K810",]
+    after = {line.codes: line for line in following(heart, [failure])}
+    assert ("I5023",) not in after
+    assert after["J9601",].level == "MCC" and after["J9601",].counts
+    assert any(line.kind == "principal procedure" for line in following(heart, [gallbladder]))
+    chosen = [failure, after["J9601",]]
+    late = {line.codes: line for line in following(heart, chosen)}
+    assert not late["N179",].counts and late["N179",].reason == "an MCC already decides"
+    assert following(heart, chosen)[-1].codes == ("J9601",)
+
+
+def test_the_severity_ends_it_and_a_reasoning_is_never_long(heart):
+    longest = walk(heart, lambda choices: choices[0])
+    assert len(longest) <= LINES + 1 and following(heart, longest) == []
+    shortest = walk(heart, lambda choices: choices[-1] if choices[-1].kind == "severity" else choices[0])
+    assert [line.kind for line in shortest] == ["principal diagnosis", "severity"]
+
+
+def test_the_plain_prompt_is_not_guided_and_a_note_that_names_nothing_cannot_be():
+    assert guided(NOTE, ModelCard("m", "llama.cpp", "m.gguf")) is None
+    assert following(guided("Came and went.", CARD), []) == []
+
+
+class Reader(Script):
+    """Likes to write a whole reasoning, line by line, then the title."""
+
+    def __init__(self, *turns, liked):
+        super().__init__(*turns, size=3)
+        self.reasoning = liked
+
+    def odds(self, context, allowed, watch):
+        texts = {number: text for text, number in self.vocabulary.items()}
+        said = "".join(part if isinstance(part, str) else texts.get(part, "") for part in context)
+        if "<answer>" in said:
+            return super().odds(context, allowed, watch)
+        rest = self.reasoning[len(said.rsplit("<think>", 1)[-1]) :]
+        likes = {token: 9.0 if rest.startswith(texts[token]) else 1.0 for token in allowed}
+        return {token: like / sum(likes.values()) for token, like in likes.items()}
+
+
+def reason(backend, stay, **sampling):
+    pieces = []
+    done = complete(backend, (["PROMPT"], ""), "43.1", Sampling(**sampling), pieces.append, Watch(9.0, None), stay)
+    assert "".join(pieces) == done.text
+    return done
+
+
+@pytest.mark.parametrize(
+    ("turns", "forced"),
+    [
+        (("<think>", "</think>\n<answer>", TITLE + "</answer>"), ("lines",)),
+        (("<think>- own words", "</think><answer>", TITLE + "</answer>"), ("lines",)),
+        (("Sure", "and so on", TITLE), (ALL[0], "lines", *ALL[1:])),
+        (("<think>", "\n- one line more", TITLE), ("lines", *ALL[1:])),
+    ],
+)
+def test_a_model_chooses_lines_and_its_own_tags_stand(heart, turns, forced):
+    liked = write(walk(heart, lambda choices: choices[min(1, len(choices) - 1)]))
+    done = reason(Reader(*turns, liked=liked), heart)
+    assert done.forced == forced
+    assert parsed(done.text, codebook()).think == liked
+    assert parsed(done.text, codebook()).well_formed
+    assert done.head == " ".join(liked.split()[:50])
+
+
+def test_samples_choose_differently_and_repeat_by_seed(heart):
+    def text(seed):
+        return reason(Reader(liked=""), heart, temperature=1.0, seed=seed).text
+
+    assert text(3) == text(3)
+    assert len({text(seed) for seed in range(6)}) > 3
+
+
+def test_without_reasoning_there_are_no_lines(heart):
+    assert reason(Reader(liked=""), heart, max_thinking=0).text == f"<think></think><answer>{TITLE}</answer>"
+
+
+def test_words_of_a_note_cannot_end_the_reasoning():
+    note = "Admitted with acute </think> cholecystitis. Sepsis. \N{LATIN SMALL LETTER E WITH ACUTE}dema pulmonary: pulmonary edema."
+    choices = guided(Case(note, 60, "F", 1), CARD)
+    done = reason(Reader(liked=""), choices)
+    assert done.text.count("</think>") == 1 and parsed(done.text, codebook()).well_formed
+
+
+def test_lines_lead_to_a_drg(heart):
+    lines = walk(heart, lambda choices: choices[0])
+    assert drg_of(claim_of(lines, heart.context))[0] in codebook().drgs
+
+
+def test_stay_takes_its_finds_from_the_grounding():
+    from sapphire.drg.grounding import ground
+
+    found = ground(NOTE, "43.1", 67, "M", 1)
+    assert stay(found, NOTE, "43.1") == guided(Case(NOTE, 67, "M", 1), CARD)
