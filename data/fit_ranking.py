@@ -1,7 +1,7 @@
 """Fit the index's two ranking models and its classifier of words: `python -m data.fit_ranking --corpus DIR` (DIR made by `python -m data.corpus`).
 
 Trains on `data/natural/train` and the corpus's `train.parquet` and nothing else, and writes `sapphire/drg/tables/ranking.json` (weights by
-name), `code_counts.tsv` and `leanings.npz`. The tables in the project come from 40,000 cases with seed 7 and `--limit 3000`.
+name), `code_counts.tsv` and `leanings.npz`, and `data/natural/held_out.npz` for training prompts (see `held_out.py`). The tables in the project come from 40,000 cases with seed 7 and `--limit 3000`.
 
 First it prints what cross-validation over the notes by hand gives (folds of whole files; the corpus always on the training side): how often the
 first candidate is right, and whether the right DRG is among the candidates.
@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import sapphire.drg
+from data import held_out
 from data.fit_leanings import Labelled, out_of_fold
 from data.fit_leanings import fit as fit_leanings
 from data.natural import case, records
@@ -326,6 +327,8 @@ def main(argv: list[str] | None = None) -> int:
         (TABLES / "ranking.json").write_text(json.dumps(weights, indent=1) + "\n", encoding="utf-8")
         rows = (f"{code}\t" + "\t".join(map(str, numbers)) for code, numbers in sorted(counts.items()))
         words.save(TABLES / "leanings.npz")
+        ids = [case(record, "natural-train", "")["note_id"] for record in records(FOLDER)]
+        held_out.save([(note_id, each.leaning) for note_id, each in zip(ids, natural, strict=True)], words)
         (TABLES / "code_counts.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return 0
 

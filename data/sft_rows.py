@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from data import held_out
 from data.mimic_evidence import evidence
 from sapphire.completions import compose
 from sapphire.drg import lines as grammar
@@ -23,10 +24,10 @@ from sapphire.drg.claims import Context, Evidence, Line, check, claim_of, lines_
 from sapphire.drg.codebook import codebook
 from sapphire.drg.conditions import name
 from sapphire.drg.digest import denial, quotable
-from sapphire.drg.grounding import Grounding, ground
+from sapphire.drg.grounding import Grounding
 from sapphire.drg.grouper import Claim, drg_of, group
 from sapphire.notes import hospital_course
-from sapphire.prompts import Case, messages
+from sapphire.prompts import Case, grounded, messages
 from sapphire.quotes import locate
 
 TRACES = ("full", "short", "answer_first")
@@ -52,10 +53,11 @@ def rows(
 
 
 def model_case(case: Mapping[str, Any]) -> Case:
-    """What a model may know of a case: as when it predicts, its hospital course where a heading tells it, and the patient."""
+    """What a model may know of a case: as when it predicts, its hospital course where a heading tells it, and the patient. What words
+    speak for comes from classifiers that did not learn from the case."""
     span = hospital_course(case["text"])
     text = case["text"][slice(*span)] if span else case["text"]
-    return Case(text, case["age"], case["sex"], case["discharge_status"])
+    return Case(text, case["age"], case["sex"], case["discharge_status"], held_out.leanings(case.get("note_id") or ""))
 
 
 def reasoning(case: Mapping[str, Any], known: Case, trace: str = "short") -> tuple[list[Line], bool]:
@@ -66,7 +68,7 @@ def reasoning(case: Mapping[str, Any], known: Case, trace: str = "short") -> tup
     context = Context(
         case["age"], case["sex"], case["discharge_status"], frozenset((claim.pdx, *claim.sdx, *claim.procedures))
     )
-    found = ground(known.text, case["drg_version"], known.age, known.sex, known.discharge_status)
+    found = grounded(known, case["drg_version"])
     lines = _short(case, claim, found, known.text, context)
     grouping = group(claim)
     answer = Line(grammar.DRG, title=grouping.title.upper())

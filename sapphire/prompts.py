@@ -7,10 +7,12 @@ they are known, the patient's age, sex and disposition, never from a code or DRG
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sapphire.drg.digest import digest
-from sapphire.drg.grounding import ground
+from sapphire.drg.grounding import Grounding, ground
+from sapphire.drg.leanings import Leaning
 
 # No example of the form with words inside: a small model copies them instead of reasoning.
 SYSTEM = """\
@@ -48,13 +50,15 @@ PROMPTS = ("plain", "grounded")
 class Case:
     """What a model may know of a stay: the text it reads, and age (years), sex ("M", "F", "U") and Medicare's discharge status if known.
 
-    The plain prompt shows the text alone; the grounded one also gives the rest to the grouper.
+    The plain prompt shows the text alone; the grounded one also gives the rest to the grouper. `leaning` stands for
+    what the classifier of words says of the text, where it learnt from this very note (`data/held_out.py`).
     """
 
     text: str
     age: int | None = None
     sex: str | None = None
     discharge_status: int | None = None
+    leaning: Mapping[str, Leaning] | None = None
 
 
 # Where markup can begin: "<" before a letter, a slash or a bar (<think>, </answer>, <s>, <|im_end|>, <｜User｜>,
@@ -91,8 +95,13 @@ def messages(case: Case | str, prompt: str = "plain", version: str = "43.1") -> 
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question + neutral(case.text.strip())}]
 
 
+def grounded(case: Case, version: str) -> Grounding:
+    """What the index finds in a case, as its prompt shows it."""
+    return ground(case.text, version, case.age, case.sex, case.discharge_status, case.leaning)
+
+
 def _grounded(case: Case, version: str) -> str:
-    grounding = ground(case.text, version, case.age, case.sex, case.discharge_status)
+    grounding = grounded(case, version)
     finds, candidates = digest(grounding, case.text, version)
     return GROUNDED.format(
         version=version,

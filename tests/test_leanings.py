@@ -91,3 +91,34 @@ def test_families_give_drgs_of_their_own(version):
         levels = [drgs[drg].level for drg in members]
         assert levels[0] != "MCC" or {drgs[drg].level for drg in members} == {"MCC"}
         assert levels[2] in ("MCC", "CC/MCC", "CC", "unsplit"), (base, levels)
+
+
+def test_training_prompts_do_not_show_what_the_classifier_learnt_from_the_note():
+    """With the shipped classifier a note by hand of the training split seems easier than any that a user has."""
+    from pathlib import Path
+
+    from data import corpus_natural, held_out
+    from data.sft_rows import model_case
+    from sapphire.prompts import grounded
+
+    cases = list(corpus_natural.cases("train", Path("data/natural")))[::12]
+    known = codebook(DEFAULT_VERSION).drgs
+
+    def first_is_right(case, found):
+        return bool(found.candidates) and known[found.candidates[0].drg].base_id == known[case["drg"]].base_id
+
+    by_others = [first_is_right(case, grounded(model_case(case), DEFAULT_VERSION)) for case in cases]
+    by_itself = [first_is_right(case, ground(model_case(case).text)) for case in cases]
+    assert sum(by_others) <= 0.8 * sum(by_itself)
+    assert held_out.leanings("natural-dev-heart-failure-diet-001") is None and held_out.leanings("mine") is None
+
+
+def test_what_was_held_out_is_stored_by_base(tmp_path):
+    from data import held_out
+
+    some = notes()
+    known, scored = fit(some), out_of_fold(some, {some[0].text})
+    held_out.save([("n-1", scored[some[0].text])], known, tmp_path / "held_out.npz")
+    ids, bases, codes = held_out._table(tmp_path / "held_out.npz")
+    assert bases == known.bases and codes == known.codes
+    assert ids["n-1"].tolist() == pytest.approx([scored[some[0].text][base].score for base in bases], abs=0.01)

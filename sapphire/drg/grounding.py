@@ -1,6 +1,6 @@
 """What a note's finds lead to: conditions with their chance of being reported, and the DRGs that the grouper gives for them.
 
-    ground(text, version, age, sex, discharge_status) -> Grounding
+    ground(text, version, age, sex, discharge_status, leaning) -> Grounding
     baseline(text, …) -> (drg, candidates)           # the condition index with the grouper, and no model
 
 A candidate's probability is p(principal diagnosis) x p(severity), summed over all ways to the DRG: each likely principal diagnosis is
@@ -83,16 +83,24 @@ def ground(
     age: int | None = None,
     sex: str | None = None,
     discharge_status: int | None = None,
+    leaning: Mapping[str, Leaning] | None = None,
 ) -> Grounding:
-    """The conditions of a note and its candidate DRGs; none where the note names no diagnosis that can be grouped."""
+    """The conditions of a note and its candidate DRGs; none where the note names no diagnosis that can be grouped.
+
+    `leaning` is taken instead of what the classifier says of the text.
+    """
     who = patient(text, age, sex, discharge_status)
-    return _ground(text, version, who)
+    return _grounded(text, version, who, leaning) if leaning else _ground(text, version, who)
 
 
 @lru_cache(maxsize=64)
 def _ground(text: str, version: str, who: Patient) -> Grounding:
+    return _grounded(text, version, who, leanings(text))
+
+
+def _grounded(text: str, version: str, who: Patient, leaning: Mapping[str, Leaning]) -> Grounding:
     conditions = judged(gathered(fitting(find(text, version), who)), text, prior())
-    ways = principal_ways(conditions, text, who, version, prior(), leanings(text))
+    ways = principal_ways(conditions, text, who, version, prior(), leaning)
     if not any(way.condition for way in ways):
         return Grounding(tuple(conditions), (), (), who)
     odds = softmax([score(way.features, "principal") for way in ways])

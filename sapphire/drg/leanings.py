@@ -62,9 +62,9 @@ class Classifier:
         scale = float(np.abs(self.weights).max()) / 127
         np.savez_compressed(
             path,
-            vocabulary=_packed(self.vocabulary),
-            bases=_packed(self.bases),
-            codes=_packed(self.codes),
+            vocabulary=packed(self.vocabulary),
+            bases=packed(self.bases),
+            codes=packed(self.codes),
             rarity=self.rarity.astype(np.float16),
             bias=self.bias.astype(np.float16),
             starts=self.starts.astype(np.int32),
@@ -74,11 +74,11 @@ class Classifier:
         )
 
 
-def _packed(names) -> np.ndarray:
+def packed(names) -> np.ndarray:
     return np.frombuffer("\n".join(names).encode(), np.uint8)
 
 
-def _unpacked(array: np.ndarray) -> tuple[str, ...]:
+def unpacked(array: np.ndarray) -> tuple[str, ...]:
     return tuple(array.tobytes().decode().split("\n"))
 
 
@@ -86,9 +86,9 @@ def _unpacked(array: np.ndarray) -> tuple[str, ...]:
 def classifier() -> Classifier:
     with files("sapphire.drg").joinpath("tables", "leanings.npz").open("rb") as file, np.load(file) as table:
         return Classifier(
-            vocabulary={word: i for i, word in enumerate(_unpacked(table["vocabulary"]))},
-            bases=_unpacked(table["bases"]),
-            codes=_unpacked(table["codes"]),
+            vocabulary={word: i for i, word in enumerate(unpacked(table["vocabulary"]))},
+            bases=unpacked(table["bases"]),
+            codes=unpacked(table["codes"]),
             rarity=table["rarity"].astype(np.float32),
             bias=table["bias"].astype(np.float32),
             starts=table["starts"],
