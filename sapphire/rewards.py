@@ -59,8 +59,12 @@ LEVEL_NAMES = {
 
 # An unsplit title of fewer words can be plain clinical language ("pulmonary edema and respiratory failure" is DRG 189).
 DISTINCT_WORDS = 6
-# Around and inside words, all marks part words but the signs of comparison.
-MARKS = str.maketrans(dict.fromkeys(set(string.punctuation) - set("<>=") | set("‐‑‒–—“”‘’…•·"), " "))
+# Around and inside words, all marks part words but the signs of comparison. Letters stand for themselves, as a character that the table
+# lacks costs more than one that it has.
+MARKS = str.maketrans(
+    {chr(i): chr(i) for i in range(128)}
+    | dict.fromkeys(set(string.punctuation) - set("<>=") | set("‐‑‒–—“”‘’…•·"), " ")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,7 @@ class CodeBook:
         self.version = version
         self.drgs = drgs
         self._by_title = {fold(drg.title): drg for drg in drgs.values()}
+        self._in_capitals = {drg.title.upper(): drg for drg in drgs.values()}  # as models answer, without folding
         self._families: dict[str, list[Drg]] = {}
         for drg in drgs.values():
             self._families.setdefault(drg.base_id, []).append(drg)
@@ -160,7 +161,7 @@ class CodeBook:
 
     def by_title(self, title: str) -> Drg | None:
         """The DRG whose whole title equals this one after `fold`; never a part of a title."""
-        return self._by_title.get(fold(title))
+        return self._in_capitals.get(title) or self._by_title.get(fold(title))
 
     def family(self, drg: str) -> list[Drg]:
         """The DRGs that share this one's base, in DRG order. KeyError if the version has no such DRG."""
