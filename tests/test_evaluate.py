@@ -3,6 +3,7 @@
 import json
 import stat
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -155,6 +156,10 @@ def test_the_lines_of_reasoning_are_judged_against_note_and_stay(tmp_path):
     gold = BOOK.drgs[note.drg]
     true, false = (rows(answered(note, [note.drg], think), CARD, gold, "r")[0] for think in (TRACE, "It is clear."))
     assert (true["true_lines"], false["true_lines"]) == (1.0, 0.0)
+    assert (true["borne_out"], false["borne_out"]) == (1.0, 0.0)
+    other = replace(note, pdx="I509", sdx=("N170",), procedures=("4A023N7",))
+    [told] = rows(answered(other, [other.drg], TRACE), CARD, gold, "r")
+    assert told["true_lines"] < told["borne_out"] == 1.0  # the note says so, this stay's coder did not
     assert (true["outcome"], true["reward"], true["drg"]) == ("full", 2.0, drg)
 
 

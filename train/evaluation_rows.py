@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         ("cot_first", _number),
         ("reward", _number),
         ("true_lines", _number),
+        ("borne_out", _number),
         ("completion", _text),
         ("forced", _texts),
         ("head", _text),
@@ -82,6 +83,7 @@ def _row(completion: Completion, note: Note, gold: Drg) -> dict[str, Any]:
         **{term.name: term.value for term in terms},
         "reward": total(terms),
         "true_lines": true_lines(parsed, note),
+        "borne_out": borne_out(parsed, note),
         "completion": completion.text,
         "forced": list(completion.forced),
         "head": completion.head,
@@ -92,12 +94,21 @@ def _row(completion: Completion, note: Note, gold: Drg) -> dict[str, Any]:
 
 
 def true_lines(parsed: Parsed, note: Note) -> float | None:
-    """The share of the reasoning's lines that are true by CMS's rules and the note (`drg.claims`), 0 without reasoning; lines that
-    follow no form of the grammar count as not true. None where the note has no age or sex, without which nothing groups, or when
-    a code counts for a reason outside the grammar."""
+    """The share of the reasoning's lines that are true by CMS's rules, the note and, where they are known, the stay's own codes
+    (`drg.claims`); 0 without reasoning. Lines that follow no form of the grammar count as not true. None where the note has no age or
+    sex, without which nothing groups, or when a code counts for a reason outside the grammar."""
+    stay = frozenset(filter(None, (note.pdx, *note.sdx, *note.procedures))) if note.pdx else None
+    return _share(parsed, note, stay)
+
+
+def borne_out(parsed: Parsed, note: Note) -> float | None:
+    """The same by CMS's rules and the note alone, as the app checks a reasoning: whether the stay has these codes is not asked."""
+    return _share(parsed, note, None)
+
+
+def _share(parsed: Parsed, note: Note, codes: frozenset[str] | None) -> float | None:
     if note.age is None or note.sex is None:
         return None
-    codes = frozenset(filter(None, (note.pdx, *note.sdx, *note.procedures))) if note.pdx else None
     context = Context(note.age, note.sex, note.discharge_status or 1, codes)
     try:
         return share_true(check(lines_of(parsed.think), note.text, parsed.book.version, context)) or 0.0

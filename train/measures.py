@@ -68,7 +68,8 @@ def read_results(path: Path) -> Results:
 
     wanted = "note_id subject_id sample drg gold_drg drg_version error trap words format reward true_lines tokens seconds confidence".split()  # noqa: SIM905
     try:
-        table = pq.read_table(path, columns=[*wanted, "outcome"])
+        later = [name for name in ("borne_out",) if name in pq.read_schema(path).names]
+        table = pq.read_table(path, columns=[*wanted, *later])
         metadata = pq.read_metadata(path).metadata
         about, run = json.loads(metadata[b"about"]), metadata[b"run"].decode()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -91,6 +92,9 @@ def read_results(path: Path) -> Results:
         name: table[name].to_numpy()[answered].astype(float)
         for name in ("format", "reward", "true_lines", "tokens", "seconds", "confidence")
     }
+    # Files of before this was judged lack it.
+    borne_out = table["borne_out"].to_numpy()[answered] if "borne_out" in table.column_names else np.nan
+    kept["borne_out"] = np.full(answered.sum(), borne_out)
     kept["no_drg"] = (numbers[answered] == 0).astype(float)
     return Results(
         about, run, version,
@@ -117,10 +121,10 @@ def scores(results: Results, cases: Sequence[int] | None = None) -> dict[tuple[s
 
 
 def means(results: Results) -> dict[str, Interval | None]:
-    """Means over answers, each case's first, of format that holds, no DRG, dense reward, true lines and tokens, with intervals over
+    """Means over answers, each case's first, of format that holds, no DRG, dense reward, lines that are true and that are borne out, tokens, with intervals over
     patients; None where nothing is known. Cases without an answer are left out."""
     note, found = results.answers["note"], {}
-    for name in ("format", "no_drg", "reward", "true_lines", "tokens"):
+    for name in ("format", "no_drg", "reward", "true_lines", "borne_out", "tokens"):
         values = results.answers[name] == 0 if name == "format" else results.answers[name]
         known = ~np.isnan(values.astype(float))
         sums = np.bincount(note[known], values[known], len(results.note_ids))

@@ -86,7 +86,8 @@ def answers_table(results: Results) -> str:
     named = {
         "format": "answers in the right form",
         "no_drg": "answers that are no DRG",
-        "true_lines": "lines of reasoning that are true",
+        "borne_out": "lines borne out by note and CMS's rules",
+        "true_lines": "the same, of codes that the stay has",
     }
     if results.about["model"]["kind"] == "baseline":
         named = {"no_drg": named["no_drg"]}
