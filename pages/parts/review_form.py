@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import streamlit as st
 
+from pages.parts.plain import plain
 from pages.parts.text_box import text_box
 from sapphire.drg.codebook import ABBREVIATIONS, Drg, codebook, fold
 from sapphire.profiles import Profile
+from sapphire.reasoning_checks import FAILS, HOLDS, ReasoningCheck, check_reasoning
 from sapphire.reviewing import DECISIONS, ERROR_CATEGORIES, RUBRIC, VERDICTS, Case, Form, as_stored, save_draft
 from sapphire.store import Store, StoreError
 
@@ -16,6 +18,8 @@ VERDICT_ICONS = {
     "wrong": ":material/close:",
     "not in the note": ":material/question_mark:",
 }
+MARKS = {HOLDS: "holds by the note and CMS's rules", FAILS: "does not hold"}
+CHECK_ICONS = {HOLDS: ":green[:material/verified:]", FAILS: ":orange[:material/gpp_maybe:]"}
 
 
 class ReviewForm:
@@ -39,19 +43,38 @@ class ReviewForm:
         if not steps:
             st.caption("The model gave no reasoning.")
             return
+        checked = self._checked(steps)
         # A long reasoning scrolls by itself, so that the review below it stays near.
         box = st.container(height=460 if len(steps) > 8 else "content", border=len(steps) > 8)
         verdicts = list(self.case.form.step_verdicts) + [None] * len(steps)
         for i, step in enumerate(steps):
             number, words, verdict = box.columns([0.35, 5.2, 3.4], gap="small")
-            number.markdown(f":gray[{i + 1}]")
+            judged = checked.steps[i]
+            number.markdown(f":gray[{i + 1}] {CHECK_ICONS.get(judged.state, '')}")
             words.text(step)
+            if judged.faults:
+                words.markdown(f":small[:orange[Does not hold: {plain('; '.join(judged.faults))}.]]")
             with verdict:
                 self._choice(
                     st.segmented_control, f"Step {i + 1}", f"step{i}", VERDICTS, verdicts[i],
                     lambda form, value, i=i: form.with_verdict(i, value),
                     format_func=VERDICT_ICONS.get, label_visibility="collapsed", help=None,
                 )  # fmt: skip
+
+    def _checked(self, steps: tuple[str, ...]) -> ReasoningCheck:
+        """The steps by CMS's rules and the note; says above them what the marks mean, and where the steps lead to another DRG."""
+        note, version = self.case.note, self.case.prediction["drg_version"]
+        checked = check_reasoning(steps, note["text"], version, note["age"], note["sex"], note["discharge_status"])
+        states = {each.state for each in checked.steps}
+        legend = [f"{CHECK_ICONS[state]} {MARKS[state]}" for state in (HOLDS, FAILS) if state in states]
+        if legend:
+            st.caption(" · ".join(legend))
+        if checked.drg and self.case.predicted and checked.drg != self.case.predicted:
+            st.caption(
+                f":material/alt_route: By the grouper these steps lead to **{checked.drg.drg}** {plain(checked.drg.title)}, the answer is "
+                f"**{self.case.predicted.drg}**."
+            )
+        return checked
 
     def judgement(self) -> None:
         """Is the DRG right, else which; ratings; error category; decision; words."""
