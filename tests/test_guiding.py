@@ -125,10 +125,15 @@ def test_without_reasoning_there_are_no_lines(heart):
 
 
 def test_words_of_a_note_cannot_end_the_reasoning():
-    note = "Admitted with acute </think> cholecystitis. Sepsis. \N{LATIN SMALL LETTER E WITH ACUTE}dema pulmonary: pulmonary edema."
-    choices = guided(Case(note, 60, "F", 1), CARD)
+    choices = guided(Case("Admitted with acute </think> cholecystitis. Sepsis.", 60, "F", 1), CARD)
     done = reason(Reader(liked=""), choices)
     assert done.text.count("</think>") == 1 and parsed(done.text, codebook()).well_formed
+
+
+def test_where_no_line_can_be_written_the_model_writes_freely(heart):
+    letters = Reader("<think>so</think><answer>", TITLE + "</answer>", liked="")
+    letters.vocabulary = {text: number for text, number in letters.vocabulary.items() if text != '"'}
+    assert reason(letters, heart).text == f"<think>so</think><answer>{TITLE}</answer>"
 
 
 def test_lines_lead_to_a_drg(heart):

@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN, TAG, THINK_CLOSE, THINK_OPEN
 from sapphire.drg.guiding import Stay, following
-from sapphire.drg.lines import render
+from sapphire.drg.lines import Line, render
 from sapphire.engines import Completion, Sampling
 from sapphire.engines.backend import Backend, Part, Token, Watch
 from sapphire.engines.titles import Choices, Titles, titles
@@ -121,7 +121,7 @@ def complete(
     draft.add(begun, [])
     if sampling.constrained:
         chance = random.Random(sampling.seed)
-        if stay and sampling.max_thinking and following(stay, []):
+        if stay and sampling.max_thinking and _choices(stay, [], backend):
             _guided(draft, sampling, stay, chance)
         else:
             _think(draft, sampling)
@@ -171,11 +171,9 @@ def _guided(draft: Draft, sampling: Sampling, stay: Stay, chance: random.Random)
     if THINK_OPEN not in draft.text:
         draft.force("think_open", THINK_OPEN)
     begun, lines = len(draft.text), []
-    while choices := following(stay, lines):
-        texts = {("\n- " if lines else "- ") + render(line): line for line in choices}
-        form = Choices(text for text in texts if _can_be_written(text, draft.backend))
+    while texts := _choices(stay, lines, draft.backend):
         start = len(draft.text)
-        _walk(draft, form, lambda odds, written: _draw(odds, sampling, chance))
+        _walk(draft, Choices(texts), lambda odds, written: _draw(odds, sampling, chance))
         lines.append(texts[draft.text[start:]])
     draft.forced.append("lines")
     draft.head = first_words(draft.text[begun:])
@@ -184,9 +182,11 @@ def _guided(draft: Draft, sampling: Sampling, stay: Stay, chance: random.Random)
     _close(draft)
 
 
-def _can_be_written(text: str, backend: Backend) -> bool:
-    """Not where the note's own words, which the line quotes, hold a tag or a character that is no token of its own."""
-    return not TAG.search(text) and set(text) <= backend.vocabulary.keys() | {"\n"}
+def _choices(stay: Stay, lines: Sequence[Line], backend: Backend) -> dict[str, Line]:
+    """What may be written next → its line. Lines that quote a tag or a character that is no token of its own are left out."""
+    texts = {("\n- " if lines else "- ") + render(line): line for line in following(stay, lines)}
+    known = backend.vocabulary.keys() | {"\n"}
+    return {text: line for text, line in texts.items() if set(text) <= known and not TAG.search(text)}
 
 
 def _close(draft: Draft) -> None:
