@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 
+from sapphire.drg.grounding import Candidate
 from sapphire.engines import Completion, Engine, EngineError, EngineLost, Sampling, load
 from sapphire.importing import stored_note
 from sapphire.notes import Note, Problem
+from sapphire.prompts import grounded
 from sapphire.scoring import Scored, model_case, sample_rows, score
 from sapphire.store import Store, StoreError
 from sapphire.store import notes as stored_notes
@@ -31,7 +33,8 @@ WITHDRAWN = "The note was withdrawn before the model came to it."
 
 @dataclass
 class Run:
-    """One run as the page shows it. `live` is the completion being written, `began` the clock at its first note."""
+    """One run as the page shows it. `live` is the completion being written, `candidates` what its grounded prompt names as likeliest, `began`
+    the clock at its first note."""
 
     run_id: str
     model: str
@@ -46,6 +49,7 @@ class Run:
     state: str = "waiting"  # waiting | loading | running | finished | cancelled | failed
     note_id: str = ""
     live: str = ""
+    candidates: tuple[Candidate, ...] = ()
     message: str = ""
     began: float | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
@@ -175,7 +179,7 @@ class Runner:
         if not run.pending:
             return self._end(run, "finished", "")
         engine = self._loaded(run)
-        run.state, run.live = "running", ""
+        run.state, run.live, run.candidates = "running", "", ()
         run.began = run.began or time.monotonic()
         if engine.ahead > 1 and len(run.pending) > 1:
             return self._many(run, engine)
@@ -273,6 +277,8 @@ class Runner:
             if isinstance(answer, EngineError):
                 raise answer
             return answer
+        if engine.card.prompt == "grounded":
+            run.candidates = grounded(case, engine.card.drg_version).candidates
         pieces = engine.stream(case, run.sampling, run.cancel)
         while True:
             try:

@@ -1,11 +1,15 @@
 """Background runs with the real embedded model: answers stored one by one, cancelled, taken up again, queued by urgency."""
 
+import json
 import time
 
 import pytest
 
+from sapphire.completions import parse
+from sapphire.drg.codebook import codebook
 from sapphire.engines import Sampling
 from sapphire.engines.model_folder import find
+from sapphire.reasoning_checks import HOLDS, check_reasoning
 from sapphire.running import Runner
 from sapphire.store import open_store
 from tests.stays import stored_note
@@ -134,3 +138,25 @@ def test_a_withdrawn_note_is_passed_over(store, runner, card):
     run = runner.start(ids, card.name, card.location, QUICK, "ana")
     wait(run)
     assert (run.state, run.failed) == ("finished", 1)
+
+
+def test_on_the_grounded_prompt_likely_drgs_stand_before_the_answer_and_every_line_of_it_holds(
+    store, runner, smollm2, tmp_path
+):
+    folder = tmp_path / "grounded"
+    folder.mkdir()
+    about = json.loads((smollm2 / "model.json").read_text()) | {"prompt": "grounded"}
+    (folder / "model.json").write_text(json.dumps(about))
+    (folder / about["file"]).symlink_to(smollm2 / about["file"])
+    card = find(folder).card
+    [note_id] = notes(store, "67M with pneumonia, acute hypoxic respiratory failure and hyponatremia,")
+    run = runner.start([note_id], card.name, card.location, Sampling(), "ana", True)
+    wait(run)
+    [row] = store.read("SELECT * FROM prediction")
+    assert (run.state, row["error"]) == ("finished", None)
+    assert "193" in {each.drg for each in run.candidates}
+    parsed = parse(row["completion"], codebook())
+    note = store.read("SELECT text FROM current_note")[0]["text"]
+    judged = check_reasoning(parsed.steps, note, "43.1")
+    assert "lines" in row["forced"] and parsed.drg and judged.drg
+    assert [each.state for each in judged.steps] == [HOLDS] * len(parsed.steps)

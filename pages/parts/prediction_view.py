@@ -1,13 +1,17 @@
 """What the model said: the DRG with its facts, the alternatives, and the reasoning while it is being written."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from pages.parts.plain import plain
+from sapphire.drg.grounding import Candidate
 from sapphire.profiles import facts
 from sapphire.reviewing import Case, alternatives
 from sapphire.running import Run
 from sapphire.workbench import Workbench
 
+SHOWN = 3  # of the index's candidates, while the model reads
 FORCED_WORDS = {
     "think_open": "the opening of the reasoning",
     "think_close": "the end of the reasoning",
@@ -50,7 +54,8 @@ def prediction_view(case: Case, role: str, untuned: str) -> None:
 
 
 def live_view(bench: Workbench, run: Run, hidden: bool = False) -> None:
-    """The completion of `run` as it is written, unless it is `hidden`; the page draws itself anew when it is done."""
+    """The completion of `run` as it is written, and before it begins what its prompt names as likeliest, unless it is `hidden`; the page draws
+    itself anew when it is done."""
 
     @st.fragment(run_every=0.3)
     def _live() -> None:
@@ -66,6 +71,16 @@ def live_view(bench: Workbench, run: Run, hidden: bool = False) -> None:
             st.caption("You asked to name a DRG before the model's answer is shown: this is where you will.")
             return
         with st.container(border=True, height=420, autoscroll=True):
-            st.text(run.live or " ")
+            if run.live or not run.candidates:
+                st.text(run.live or " ")
+            else:
+                _first_guess(run.candidates)
 
     _live()
+
+
+def _first_guess(candidates: Sequence[Candidate]) -> None:
+    """Something to look at while the model reads: what its prompt says before it has said anything itself."""
+    st.caption("The condition index's first guess, which the model reads before the note and may overrule:")
+    for each in candidates[:SHOWN]:
+        st.markdown(f"**{each.drg}** {plain(each.title)} :gray[· {each.probability:.0%}]")
