@@ -148,10 +148,12 @@ def bar(case: Case) -> None:
             args=(mark, bench.store, case, reader, flag),
         )
         st.button("Skip", icon=":material/skip_next:", key="skip", shortcut="S", on_click=skip, args=(case, after))
-        st.button(
+        # No callback: a choice and this click can come in one run, and the choice's own callback must be the first.
+        if st.button(
             "Save and next", icon=":material/check:", type="primary", key="save", shortcut="Ctrl+Enter", disabled=case.prediction is None,
-            on_click=save_and_next, args=(case, after),
-        )  # fmt: skip
+        ):  # fmt: skip
+            save_and_next(case, after)
+            st.rerun()
 
 
 def _state_badge(case: Case) -> None:

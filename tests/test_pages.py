@@ -184,6 +184,16 @@ def test_wrong_asks_which_and_a_save_without_it_says_so(home):
     assert stored(home, "SELECT drg, decision FROM saved_review") == [{"drg": "291", "decision": "change"}]
 
 
+def test_a_choice_and_the_save_that_come_in_one_run_are_both_heard(home):
+    """A quick reader chooses and presses Ctrl+Enter before the page has drawn itself anew."""
+    one_case(home)
+    at = review(home)
+    button(at, "Wrong").click().run()
+    next(each for each in at.selectbox if each.label == "The right DRG").select("291")
+    button(at, "Save and next").click().run()
+    assert stored(home, "SELECT drg, decision FROM saved_review") == [{"drg": "291", "decision": "change"}]
+
+
 def test_a_draft_is_there_after_a_reload_and_undo_takes_it_back(home):
     one_case(home)
     at = review(home)

@@ -133,14 +133,16 @@ class VoteForm:
                     on_click=self._choose, args=(pair, verdict),
                 )  # fmt: skip
             st.space("stretch")
-            st.button(
-                "Vote and reveal", key="vote_reveal", icon=":material/visibility:", shortcut="V", disabled=pair.verdict is None,
-                on_click=self._vote, args=(pair, True),
+            # No callbacks: a reason and the vote can come in one run, and the reason's own callback must be the first.
+            reveals = st.button(
+                "Vote and reveal", key="vote_reveal", icon=":material/visibility:", shortcut="V", disabled=pair.verdict is None
             )  # fmt: skip
-            st.button(
-                "Vote, next", key="vote_next", icon=":material/arrow_forward:", type="primary", shortcut="N", disabled=pair.verdict is None,
-                on_click=self._vote, args=(pair, False),
+            goes_on = st.button(
+                "Vote, next", key="vote_next", icon=":material/arrow_forward:", type="primary", shortcut="N", disabled=pair.verdict is None
             )  # fmt: skip
+            if reveals or goes_on:
+                self._vote(pair, reveals)
+                st.rerun()
 
     def _why(self, pair: Pair) -> None:
         with st.container(border=True):
