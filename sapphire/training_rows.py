@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 from sapphire.completions import compose, parse
 from sapphire.drg.codebook import codebook
-from sapphire.prompts import Case, messages
+from sapphire.prompts import PROMPTS, Case, messages
 
 # What a verdict on a step is as a label of a process reward: "not in the note" is a step that must not be learnt either.
 STEP_LABELS = {"right": 1, "wrong": -1, "not in the note": -1, "": 0}
 
 
 def prompt(row: dict) -> list[dict]:
-    """The chat messages that the row's model was given."""
+    """The chat messages that the row's model was given; the plain ones where it had a prompt that is none of ours, as a baseline's."""
     text = row["text"][row["course_start"] : row["course_end"]] if row["course_end"] else row["text"]
     case = Case(text, row["age"], row["sex"], row["discharge_status"])
-    return messages(case, row["prompt"] or "plain", row["drg_version"])
+    return messages(case, row["prompt"] if row["prompt"] in PROMPTS else "plain", row["drg_version"])
 
 
 def best_reasoning(reviews: Sequence[dict]) -> str:

@@ -43,6 +43,14 @@ def test_an_accepted_case_becomes_a_row_with_the_models_own_reasoning(store):
     ]
 
 
+def test_a_reviewed_baseline_teaches_by_the_plain_prompt(store):
+    store.append("prediction", [stored_prediction("n0", prediction_id="b-n0", run_id="baseline", prompt="none")])
+    review(store, "n0", drg_right=False, drg="291", reasoning="It is an MCC.")
+    review(store, "n1", drg_right=False, drg="291", reasoning="It is an MCC.")
+    of_baseline, of_model = plan(store, WITH_TEXT).sft
+    assert of_baseline["prompt"] == of_model["prompt"]
+
+
 def test_a_changed_case_is_taught_only_with_corrected_reasoning(store):
     review(store, "n0", drg_right=False, drg="291")
     review(store, "n1", drg_right=False, drg="291", reasoning="It is an MCC.")
