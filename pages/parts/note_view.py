@@ -97,7 +97,7 @@ export default function ({ data, parentElement }) {
     state.text = data.text; state.print = print; state.found = []; state.at = -1
     render(root, data)
     const box = root.querySelector(".text"), course = root.querySelector(".course")
-    if (fresh) { input.value = ""; hits.textContent = ""; box.scrollTop = course ? course.offsetTop - box.offsetTop - 12 : 0 }
+    if (fresh) { input.value = ""; hits.textContent = ""; box.scrollTop = course ? course.offsetTop - box.offsetTop - 28 : 0 }  // the heading above it stays in sight
   }
   const course = root.querySelector(".course")
   jump.hidden = !course; jump.textContent = "Hospital course"
