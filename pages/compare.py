@@ -13,7 +13,7 @@ from pages.parts.new_run import new_run
 from pages.parts.note_view import note_view
 from pages.parts.plain import plain
 from pages.parts.run_panel import progress
-from pages.parts.session import profile, start_page
+from pages.parts.session import let_show, profile, start_page
 from sapphire.comparing import SIDES, Comparison, Run, open_comparison, right_words, runs
 from sapphire.drg.codebook import MDC_TITLES
 from sapphire.exporting import csv_table
@@ -48,7 +48,7 @@ def chosen_runs(stored: list[Run]) -> list[Run]:
     usual = [run for run in stored if run.notes > 1] or stored
     versioned = [run.run_id for run in usual if run.drg_version == usual[0].drg_version]
     # The older of two stands first: it is the one that another is measured against.
-    st.session_state["compare_runs"] = kept or versioned[:2][::-1]
+    let_show("compare_runs", kept or versioned[:2][::-1])
     offered = [run.run_id for run in stored if run.notes > 1 or run.run_id in st.session_state["compare_runs"]]
     st.multiselect(
         "Runs to compare, first the one that others are measured against",

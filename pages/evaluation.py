@@ -5,7 +5,7 @@ import streamlit as st
 from pages.parts import evaluation_view as view
 from pages.parts.intake import intake, reports
 from pages.parts.plain import plain
-from pages.parts.session import profile, start_page
+from pages.parts.session import let_show, profile, start_page
 from sapphire.evaluating import LABELS, Choice, Scored
 from sapphire.evaluation_report import evaluation_report
 from sapphire.evaluation_tables import run_names
@@ -33,11 +33,8 @@ def choose_runs(runs: list[dict]) -> tuple[str, ...]:
     names = run_names(runs)
     # A case asked for by a reader is a run of one note: never what one means to measure first.
     chosen = st.session_state.get("evaluation_runs")
-    st.session_state["evaluation_runs"] = (
-        [run for run in chosen if run in known]
-        if chosen is not None
-        else [max(runs, key=lambda run: (run["notes"] > 1, run["began"]))["run_id"]]
-    )
+    usual = max(runs, key=lambda run: (run["notes"] > 1, run["began"]))["run_id"]
+    let_show("evaluation_runs", [usual] if chosen is None else [run for run in chosen if run in known])
     return tuple(
         st.multiselect(
             "Runs, first the one that others are measured against", list(known), key="evaluation_runs", persist_state="session", max_selections=MOST_RUNS,

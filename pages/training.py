@@ -5,7 +5,7 @@ import streamlit as st
 from pages.parts import training_view as view
 from pages.parts.rollout_view import completions_tab
 from pages.parts.scaling_view import scaling_tab
-from pages.parts.session import start_page
+from pages.parts.session import let_show, start_page
 
 MOST_RUNS = 6
 bench = start_page()
@@ -24,9 +24,7 @@ def choose_runs() -> list:
     runs = {run.run_id: run for run in training.runs()}
     names = view.run_names(runs.values())
     chosen = st.session_state.get("training_runs")
-    st.session_state["training_runs"] = (
-        [run for run in chosen if run in runs] if chosen is not None else [next(iter(runs))]
-    )
+    let_show("training_runs", [next(iter(runs))] if chosen is None else [run for run in chosen if run in runs])
     found = st.multiselect(
         "Runs, laid over each other below", list(runs), key="training_runs", persist_state="session", max_selections=MOST_RUNS,
         format_func=lambda run: f"{names[run]} · {runs[run].kind.upper()} · {view.STATES[runs[run].state][0].lower()}", placeholder="Choose a run",

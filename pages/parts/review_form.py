@@ -6,6 +6,7 @@ from dataclasses import replace
 import streamlit as st
 
 from pages.parts.plain import plain
+from pages.parts.session import let_show
 from pages.parts.text_box import text_box
 from sapphire.drg.codebook import ABBREVIATIONS, Drg, codebook, fold
 from sapphire.profiles import Profile
@@ -157,7 +158,7 @@ class ReviewForm:
     def _choice(self, widget, label: str, name: str, options, value, change, **settings) -> None:
         """A choice that shows `value` and stores `change(form, new value)`."""
         key = f"{name}_{self._slot}"
-        st.session_state[key] = value if value in options else None
+        let_show(key, value if value in options else None)
         widget(
             label,
             options,

@@ -39,6 +39,13 @@ def start_page() -> Workbench:
     return bench
 
 
+def let_show(key: str, value: object) -> None:
+    """Let the widget of this key show a value. It is assigned only where it differs: an assigned value goes to the browser with the drawing,
+    where it would undo what the reader chose while the page was being drawn."""
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+
+
 def profile() -> Profile:
     """Who is working. Set by `choose_profile` before any page runs."""
     return st.session_state["profile"]

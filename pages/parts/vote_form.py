@@ -6,6 +6,7 @@ from pages.parts.aligned_view import aligned_view
 from pages.parts.keys_help import keys_help
 from pages.parts.note_view import note_view
 from pages.parts.plain import plain
+from pages.parts.session import let_show
 from pages.parts.text_box import text_box
 from sapphire.aligning import align
 from sapphire.balloting import Ballot
@@ -147,7 +148,7 @@ class VoteForm:
     def _why(self, pair: Pair) -> None:
         with st.container(border=True):
             key = f"vote_reasons_{pair.pair_id}"
-            st.session_state[key] = list(pair.reasons)
+            let_show(key, list(pair.reasons))
             st.pills(
                 "What decided", list(REASONS), selection_mode="multi", key=key, format_func=REASONS.get,
                 on_change=lambda: self._keep(pair, reasons=st.session_state[key]),
