@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from sapphire.store import open_store
 from tests.chromium import installed
+from tests.patience import click_until
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=30_000)  # two busy cores draw a page in seconds
@@ -101,9 +102,12 @@ def open_case(page: Page, row: int) -> None:
     table = page.get_by_test_id("stDataFrame")
     expect(table).to_be_visible()
     page.wait_for_timeout(800)
-    box = table.bounding_box()
-    page.mouse.click(box["x"] + 75, box["y"] + 33 * (row + 1.5))
-    expect(page.locator(".sapphire-note")).to_be_visible()
+
+    def click() -> None:
+        box = table.bounding_box()
+        page.mouse.click(box["x"] + 75, box["y"] + 33 * (row + 1.5))
+
+    click_until(click, page.locator(".sapphire-note"))
 
 
 def test_a_newcomer_imports_a_file_with_a_bad_row(server, page, tmp_path):

@@ -9,6 +9,7 @@ from playwright.sync_api import expect, sync_playwright
 from sapphire.profiles import Profile, save_profile
 from sapphire.store import open_store
 from tests.chromium import installed
+from tests.patience import click_until
 from tests.stays import NOTE, stored_note, stored_prediction
 from tests.test_browser import FLAGS, Server
 from tests.test_reader_study import event, saved
@@ -83,11 +84,10 @@ def test_a_confusion_leads_to_its_case_as_this_run_answered_it(server, page):
     page.get_by_test_id("stButtonGroup").last.get_by_text("model first", exact=True).click()
     expect(page.get_by_text("The largest first. Tick one to see its cases.")).to_have_count(2)
     expect(page.get_by_test_id("stDataFrame")).to_have_count(2)  # severities, base DRGs
-    page.get_by_test_id("stDataFrame").nth(1).click(position={"x": 20, "y": 54})
-    expect(page.get_by_test_id("stDataFrame")).to_have_count(3)
-    page.get_by_test_id("stDataFrame").nth(2).click(position={"x": 42, "y": 54})
+    tables = page.get_by_test_id("stDataFrame")
+    click_until(lambda: tables.nth(1).click(position={"x": 20, "y": 54}), tables.nth(2))
+    click_until(lambda: tables.nth(2).click(position={"x": 42, "y": 54}), page.get_by_text("193 ·"))
     expect(page).to_have_url(re.compile(r"/review\?.*case=\d"))
-    expect(page.get_by_text("193 ·")).to_be_visible()
 
 
 def test_the_reader_study_draws_ratings_and_agreement(server, page):
