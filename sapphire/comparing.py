@@ -198,6 +198,6 @@ def right_words(right: Sequence[bool]) -> str:
 
 
 def tokens_a_second(prediction: dict) -> float | None:
-    """Speed of one answer; None when it was not measured."""
+    """Speed of one answer; None when it was not measured, or its reasoning was guided: most of that is read, not decoded."""
     seconds, tokens = prediction["seconds"], prediction["tokens"]
-    return tokens / seconds if seconds and tokens else None
+    return tokens / seconds if seconds and tokens and "lines" not in prediction["forced"] else None

@@ -230,7 +230,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--constrained",
         action="store_true",
-        help="let the decoder choose among titles: measures the app's way of asking, not the model alone",
+        help="ask as the app does, with titles (and on the grounded prompt lines) to choose from: not the model alone",
     )
     parser.add_argument(
         "--vllm",

@@ -38,7 +38,7 @@ def head(results: Results) -> str:
     how = (
         f"{about['n']} sample{'s' * (about['n'] > 1)} a case, temperature {about['temperature']:g}, top-p {about['top_p']:g}, at most "
         f"{about['max_tokens']:,} tokens, seed {about['seed']}; "
-        + ("CONSTRAINED to titles, not the model alone" if about["constrained"] else "unconstrained")
+        + ("CONSTRAINED as the app asks, not the model alone" if about["constrained"] else "unconstrained")
     )
     cases = f"{len(results.note_ids):,} cases of {len(set(results.patients)):,} patients"
     rows = [
