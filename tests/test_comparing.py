@@ -206,6 +206,7 @@ def test_right_and_wrong_in_words():
 
 
 def test_speed_is_unknown_where_it_was_not_measured():
-    assert tokens_a_second({"seconds": 2.0, "tokens": 100}) == 50
+    assert tokens_a_second({"seconds": 2.0, "tokens": 100, "forced": []}) == 50
+    assert tokens_a_second({"seconds": 2.0, "tokens": 100, "forced": ["lines"]}) is None
     assert tokens_a_second({"seconds": None, "tokens": 100}) is None
     assert json.dumps(tokens_a_second({"seconds": 0.0, "tokens": 1})) == "null"
