@@ -15,6 +15,7 @@ pytest.importorskip("peft")
 from sapphire.completions import parse  # noqa: E402
 from sapphire.drg.codebook import codebook  # noqa: E402
 from sapphire.engines import Cancelled, EngineError, Sampling, load  # noqa: E402
+from sapphire.engines.model_folder import find  # noqa: E402
 from tests.tiny import save_tiny_llama  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -206,7 +207,7 @@ def test_both_engines_see_the_same_in_the_same_weights(smollm2, tmp_path):
     from sapphire.engines.backend import Watch
     from sapphire.prompts import messages
 
-    convert(next(smollm2.glob("*.gguf")), str(tmp_path))
+    convert(find(smollm2), str(tmp_path))
     odds = []
     for place in (smollm2, tmp_path):
         engine = load(place)
