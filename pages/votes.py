@@ -8,7 +8,7 @@ from pages.parts.vote_form import VoteForm
 from pages.parts.vote_results import results
 from sapphire.balloting import POOLS, REPEATS, Ballot, ballots, close_ballot, open_ballot
 from sapphire.comparing import Run, runs
-from sapphire.phrases import counted
+from sapphire.phrases import counted, inside
 from sapphire.store import StoreError
 from sapphire.store.comparisons import MAX_RUNS
 from sapphire.voting import reasons, voted, votes
@@ -34,7 +34,7 @@ def choose_ballot(known: list[Ballot]) -> Ballot:
 def vote_view(ballot: Ballot) -> None:
     mine = voted(bench.store, ballot, reader)
     # How far the ballot is, and nothing of how the votes fell.
-    progress = f"**{counted(mine, 'vote')}** of yours · {ballot.votes:,} in all by {counted(ballot.readers, 'reader')} · {POOLS[ballot.pool].lower()}"
+    progress = f"**{counted(mine, 'vote')}** of yours · {ballot.votes:,} in all by {counted(ballot.readers, 'reader')} · {inside(POOLS[ballot.pool])}"
     if not ballot.open:
         st.caption(progress)
         st.info("This ballot is closed. See its results, or choose another.", icon=":material/lock:")
@@ -47,7 +47,7 @@ def vote_view(ballot: Ballot) -> None:
 def results_view(ballot: Ballot) -> None:
     names = {run.run_id: run.name for run in runs(bench.comparisons.runs())}
     st.caption(
-        f"Opened by {plain(ballot.author)} on {ballot.opened:%Y-%m-%d} · {POOLS[ballot.pool].lower()} · "
+        f"Opened by {plain(ballot.author)} on {ballot.opened:%Y-%m-%d} · {inside(POOLS[ballot.pool])} · "
         f"{ballot.repeats:.0%} of the pairs are shown again with sides swapped"
     )
     results(votes(bench.store, ballot), ballot.run_ids, names, reasons(bench.store, ballot))
