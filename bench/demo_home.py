@@ -20,8 +20,8 @@ from sapphire.models import default_model
 from sapphire.paths import database, exports_dir
 from sapphire.preferences import BOTH_BAD, LEFT, RIGHT, TIE
 from sapphire.profiles import Profile, save_profile
-from sapphire.reasoning_checks import HOLDS, ReasoningCheck, check_reasoning
-from sapphire.reviewing import Case, Form, mark, open_case, save_draft, save_review
+from sapphire.reasoning_checks import HOLDS
+from sapphire.reviewing import Case, Form, checked, mark, open_case, save_draft, save_review
 from sapphire.rewards import total
 from sapphire.running import Runner
 from sapphire.store import Store, open_store
@@ -104,24 +104,18 @@ def picked(store: Store, names: list[str]) -> tuple[str, str]:
 
 def clearness(case: Case) -> tuple:
     """How well a case shows what a review is: four steps and the form below them fit into the window."""
-    checked = checks(case)
-    held = sum(step.state == HOLDS for step in checked.steps)
-    return right(case), 0 < held == len(checked.steps), checked.drg == case.predicted, held if held <= 4 else 0
+    found = checked(case)
+    held = sum(step.state == HOLDS for step in found.steps)
+    return right(case), 0 < held == len(found.steps), found.drg == case.predicted, held if held <= 4 else 0
 
 
 def right(case: Case) -> bool:
     return case.predicted is not None and case.predicted == case.gold
 
 
-def checks(case: Case) -> ReasoningCheck:
-    note = case.note
-    version = case.prediction["drg_version"]
-    return check_reasoning(case.parsed.steps, note["text"], version, note["age"], note["sex"], note["discharge_status"])
-
-
 def judged(case: Case, random: Random) -> Form:
     """What a made-up reader says of an answer: the recorded DRG is right, the ratings lie around what that suggests."""
-    verdicts = tuple("right" if step.state == HOLDS else "wrong" for step in checks(case).steps)
+    verdicts = tuple("right" if step.state == HOLDS else "wrong" for step in checked(case).steps)
     around = 4 if right(case) else 2
     helpfulness, accuracy = (max(1, min(5, around + random.choice((-1, 0, 0, 1)))) for _ in range(2))
     form = Form(right(case), helpfulness=helpfulness, accuracy=accuracy, step_verdicts=verdicts)

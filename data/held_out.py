@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
+from sapphire.drg.grounding import UNLIKE
 from sapphire.drg.leanings import Classifier, Leaning, packed, unpacked
 
 TABLE = Path(__file__).parent / "natural" / "held_out.npz"
-UNKNOWN = -1.5  # score of a base DRG that the other folds lack
 
 
 def save(notes: Sequence[tuple[str, Mapping[str, Leaning]]], known: Classifier, path: Path = TABLE) -> None:
     """Note_ids with their leanings; bases and their codes are those of the shipped classifier."""
-    scores = [[said[base].score if base in said else UNKNOWN for base in known.bases] for _, said in notes]
+    scores = [[said[base].score if base in said else UNLIKE for base in known.bases] for _, said in notes]
     np.savez_compressed(
         path,
         notes=packed(note_id for note_id, _ in notes),

@@ -10,6 +10,7 @@ from sapphire.completions import Parsed, parse
 from sapphire.drg.codebook import Drg, codebook
 from sapphire.importing import stored_note
 from sapphire.profiles import Profile
+from sapphire.reasoning_checks import ReasoningCheck, check_reasoning
 from sapphire.rewards import Term, breakdown
 from sapphire.scoring import gold_drg
 from sapphire.store import Store
@@ -194,6 +195,12 @@ def _gold(note: dict, predicted: Drg | None, form: Form, version: str) -> tuple[
     if recorded := gold_drg(stored_note(note), book):
         return recorded, "recorded with the note"
     return None, ""
+
+
+def checked(case: Case) -> ReasoningCheck:
+    """The steps of the case's prediction by CMS's rules and the note."""
+    note, version = case.note, case.prediction["drg_version"]
+    return check_reasoning(case.parsed.steps, note["text"], version, note["age"], note["sex"], note["discharge_status"])
 
 
 def alternatives(prediction: dict) -> list[dict]:

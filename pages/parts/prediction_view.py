@@ -82,5 +82,5 @@ def live_view(bench: Workbench, run: Run, hidden: bool = False) -> None:
 def _first_guess(candidates: Sequence[Candidate]) -> None:
     """Something to look at while the model reads: what its prompt says before it has said anything itself."""
     st.caption("The condition index's first guess, which the model reads before the note and may overrule:")
-    for each in candidates[:SHOWN]:
-        st.markdown(f"**{each.drg}** {plain(each.title)} :gray[· {each.probability:.0%}]")
+    for each in candidates[:SHOWN]:  # without their probabilities, which are far from calibrated
+        st.markdown(f"**{each.drg}** {plain(each.title)}")

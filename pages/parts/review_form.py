@@ -10,8 +10,8 @@ from pages.parts.session import let_show
 from pages.parts.text_box import text_box
 from sapphire.drg.codebook import ABBREVIATIONS, Drg, codebook, fold
 from sapphire.profiles import Profile
-from sapphire.reasoning_checks import FAILS, HOLDS, ReasoningCheck, check_reasoning
-from sapphire.reviewing import DECISIONS, ERROR_CATEGORIES, RUBRIC, VERDICTS, Case, Form, as_stored, save_draft
+from sapphire.reasoning_checks import FAILS, HOLDS, ReasoningCheck
+from sapphire.reviewing import DECISIONS, ERROR_CATEGORIES, RUBRIC, VERDICTS, Case, Form, as_stored, checked, save_draft
 from sapphire.store import Store, StoreError
 
 VERDICT_ICONS = {
@@ -44,13 +44,13 @@ class ReviewForm:
         if not steps:
             st.caption("The model gave no reasoning.")
             return
-        checked = self._checked(steps)
+        found = self._checked()
         # A long reasoning scrolls by itself, so that the review below it stays near.
         box = st.container(height=460 if len(steps) > 8 else "content", border=len(steps) > 8)
         verdicts = list(self.case.form.step_verdicts) + [None] * len(steps)
         for i, step in enumerate(steps):
             number, words, verdict = box.columns([0.35, 5.2, 3.4], gap="small")
-            judged = checked.steps[i]
+            judged = found.steps[i]
             number.markdown(f":gray[{i + 1}] {CHECK_ICONS.get(judged.state, '')}")
             words.text(step)
             if judged.faults:
@@ -62,20 +62,19 @@ class ReviewForm:
                     format_func=VERDICT_ICONS.get, label_visibility="collapsed", help=None,
                 )  # fmt: skip
 
-    def _checked(self, steps: tuple[str, ...]) -> ReasoningCheck:
+    def _checked(self) -> ReasoningCheck:
         """The steps by CMS's rules and the note; says above them what the marks mean, and where the steps lead to another DRG."""
-        note, version = self.case.note, self.case.prediction["drg_version"]
-        checked = check_reasoning(steps, note["text"], version, note["age"], note["sex"], note["discharge_status"])
-        states = {each.state for each in checked.steps}
+        found = checked(self.case)
+        states = {each.state for each in found.steps}
         legend = [f"{CHECK_ICONS[state]} {MARKS[state]}" for state in (HOLDS, FAILS) if state in states]
         if legend:
             st.caption(" · ".join(legend))
-        if checked.drg and self.case.predicted and checked.drg != self.case.predicted:
+        if found.drg and self.case.predicted and found.drg != self.case.predicted:
             st.caption(
-                f":material/alt_route: By the grouper these steps lead to **{checked.drg.drg}** {plain(checked.drg.title)}, the answer is "
+                f":material/alt_route: By the grouper these steps lead to **{found.drg.drg}** {plain(found.drg.title)}, the answer is "
                 f"**{self.case.predicted.drg}**."
             )
-        return checked
+        return found
 
     def judgement(self) -> None:
         """Is the DRG right, else which; ratings; error category; decision; words."""

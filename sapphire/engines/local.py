@@ -9,13 +9,12 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
-from sapphire.drg.grounding import ground
 from sapphire.drg.guiding import Stay, stay
 from sapphire.engines import Cancelled, Completion, EngineError, EngineLost, ModelCard, Sampling
 from sapphire.engines.backend import Backend, Watch
 from sapphire.engines.decoding import ANSWER, complete
 from sapphire.engines.titles import titles
-from sapphire.prompts import Case, messages
+from sapphire.prompts import Case, grounded, messages
 
 POLL = 0.1  # seconds between two looks at the clock and the cancel event
 GRACE = 5.0  # seconds that a model is given to stop
@@ -152,8 +151,7 @@ def guided(case: Case | str, card: ModelCard) -> Stay | None:
     if card.prompt != "grounded":
         return None
     case = Case(case) if isinstance(case, str) else case
-    grounding = ground(case.text, card.drg_version, case.age, case.sex, case.discharge_status)
-    return stay(grounding, case.text, card.drg_version)
+    return stay(grounded(case, card.drg_version), case.text, card.drg_version)
 
 
 def _last(pieces: Generator[str, None, Completion]) -> Completion:
