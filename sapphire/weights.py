@@ -6,7 +6,7 @@ transformers (`model.layers.0.self_attn.q_proj.weight`), arrays are float32 of s
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +126,13 @@ def _floats(kind: str, data: bytes) -> np.ndarray:
             f"Weights of type {kind} cannot be converted; save the model as float32, float16 or bfloat16."
         )
     return np.frombuffer(data, {"F32": np.float32, "F16": np.float16}[kind]).astype(np.float32)
+
+
+def merged(weights: Iterator[tuple[str, np.ndarray]], adapters: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
+    """The weights with the LoRA adapters in these folders, one after another. EngineError when one does not fit."""
+    for folder in adapters:
+        weights = Adapter(folder).merge(weights)
+    return weights
 
 
 class Adapter:

@@ -16,6 +16,7 @@ from sapphire.rewards import (
     Term,
     breakdown,
     cot_first_penalty,
+    first_words,
     format_reward,
     outcome,
     title_in,
@@ -219,6 +220,12 @@ def test_a_megabyte_without_a_title_is_searched_in_linear_time():
     start = time.perf_counter()
     assert title_in("chest-pain-other-" * 60_000, BOOK) is None
     assert time.perf_counter() - start < 5
+
+
+def test_the_first_words_stand_as_they_do_in_the_reasoning():
+    think = "\n- one\r\ttwo  " + "word " * 60
+    assert first_words(think) == think[: think.index("two") + len("two  ") + len("word ") * 47 - 1]
+    assert first_words("one\r two ") == "one\r two" and first_words("") == ""
 
 
 def test_cot_first_looks_at_the_head_only():

@@ -1,12 +1,13 @@
-"""A GGUF file as a folder that transformers trains on: `python -m train.base [GGUF] --out DIR`.
+"""A GGUF file as a folder that transformers trains on: `python -m train.base [GGUF] [--adapter FOLDER] --out DIR`.
 
-Without a file it takes the embedded SmolLM2-135M-Instruct that `make setup` fetched, so that training needs no model hub. The
+With LoRA adapters, which are merged in the order given, training begins where theirs ended. Without a file it takes the embedded SmolLM2-135M-Instruct that `make setup` fetched, so that training needs no model hub. The
 weights are what the embedded engine computes with (the 4-bit file dequantised, by the function that set-up shares), in float32.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,19 @@ from sapphire.engines import EngineError
 from sapphire.engines.gguf_header import read_header
 from sapphire.models import BASE, CARD
 from sapphire.paths import models_dir
-from sapphire.weights import from_gguf
+from sapphire.weights import from_gguf, merged
 
 CONTROL = 3  # token type of GGUF
 PRE_TOKENIZERS = ("smollm", "gpt-2")
 
 
-def write_folder(gguf: Path, out: Path) -> Path:
+def write_folder(gguf: Path, out: Path, adapters: Sequence[Path] = ()) -> Path:
     """Write config, tokenizer and weights of a Llama GGUF file into `out`; the weights last, so that a folder with them is whole.
 
+    LoRA `adapters` are merged into the weights, one after another.
+
     Raises:
-        EngineError: when the file is damaged or of an architecture or tokenizer that is not converted.
+        EngineError: when a file is damaged, an adapter does not fit, or the architecture or tokenizer is not converted.
     """
     header = read_header(gguf)
     if header["general.architecture"] != "llama" or header["tokenizer.ggml.pre"] not in PRE_TOKENIZERS:
@@ -34,7 +37,7 @@ def write_folder(gguf: Path, out: Path) -> Path:
             f"{gguf} is no Llama model with SmolLM2's or GPT-2's tokenizer; take its transformers folder instead."
         )
     out.mkdir(parents=True, exist_ok=True)
-    weights = dict(from_gguf(gguf))
+    weights = dict(merged(from_gguf(gguf), adapters))
     (out / "config.json").write_text(json.dumps(config(header, tied="lm_head.weight" not in weights), indent=2) + "\n")
     save_tokenizer(header, out)
     _save_weights(weights, out)
@@ -119,10 +122,11 @@ def embedded() -> Path:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("gguf", type=Path, nargs="?", help="default: the embedded SmolLM2-135M-Instruct")
+    parser.add_argument("--adapter", type=Path, action="append", default=[], help="a LoRA to merge; may be repeated")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(argv)
     try:
-        print(write_folder(options.gguf or embedded(), options.out))
+        print(write_folder(options.gguf or embedded(), options.out, options.adapter))
     except EngineError as error:
         print(error, file=sys.stderr)
         return 1
