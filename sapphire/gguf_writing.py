@@ -1,6 +1,6 @@
-"""GGUF files for the embedded engine, made without torch: a base GGUF with a LoRA adapter merged in, or a folder of transformers.
+"""GGUF files for the embedded engine, made without torch: a base GGUF with LoRA adapters merged in, or a folder of transformers.
 
-`python -m sapphire.gguf_writing SOURCE OUT.gguf [--adapter FOLDER] [--kind Q8_0]`, where SOURCE is a GGUF file or a folder. The
+`python -m sapphire.gguf_writing SOURCE OUT.gguf [--adapter FOLDER ...] [--kind Q8_0]`, where SOURCE is a GGUF file or a folder. The
 models in the box come about so at set-up: what is shipped is the adapter, what is loaded the merged file.
 """
 
@@ -8,7 +8,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from sapphire.engines import EngineError
 from sapphire.engines.gguf_header import read_header
-from sapphire.weights import Adapter, from_folder, from_gguf, gguf_name, head_count, pairs
+from sapphire.weights import from_folder, from_gguf, gguf_name, head_count, merged, pairs
 
 KINDS = ("Q8_0", "F16", "F32")
 SPLITS = {
@@ -27,8 +27,8 @@ NORMAL, CONTROL = 1, 3  # token types of GGUF
 OF_FILE = {"GGUF.version", "GGUF.tensor_count", "GGUF.kv_count", "general.file_type", "general.quantization_version"}
 
 
-def convert(source: Path, out: Path, adapter: Path | None = None, kind: str = "Q8_0") -> Path:
-    """Write `out`: the model at `source` (GGUF file, or folder of a Llama model) with the LoRA `adapter`, as `kind`.
+def convert(source: Path, out: Path, adapters: Sequence[Path] = (), kind: str = "Q8_0") -> Path:
+    """Write `out`: the model at `source` (GGUF file, or folder of a Llama model) with the LoRA `adapters`, as `kind`.
 
     Norms stay float32. The file appears whole or not at all.
 
@@ -39,9 +39,7 @@ def convert(source: Path, out: Path, adapter: Path | None = None, kind: str = "Q
         raise EngineError(f"There is no kind {kind!r} of weights here; choose one of {', '.join(KINDS)}.")
     folder = source.is_dir()
     metadata = folder_metadata(source) if folder else _kept(read_header(source))
-    weights = from_folder(source) if folder else from_gguf(source)
-    if adapter:
-        weights = Adapter(adapter).merge(weights)
+    weights = merged(from_folder(source) if folder else from_gguf(source), adapters)
     if metadata["general.architecture"] != "llama":
         raise EngineError(
             f"{source} is of the architecture {metadata['general.architecture']}; only Llama is converted."
@@ -184,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="GGUF file, or folder of a Llama model in the layout of transformers")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--adapter", type=Path, help="folder of a LoRA adapter to merge in")
+    parser.add_argument("--adapter", type=Path, action="append", default=[], help="a LoRA to merge in; may be repeated")
     parser.add_argument("--kind", choices=KINDS, default="Q8_0", help="type of the weights (default Q8_0)")
     options = parser.parse_args(argv)
     try:

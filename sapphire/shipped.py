@@ -1,7 +1,7 @@
 """The models that come with Sapphire, put together at set-up without torch: what lies in `models/` becomes a GGUF file for the embedded engine.
 
 A folder there holds `model.json` (the card, and how the model was trained), a README.md for people, and the weights: `file`, a GGUF file
-of its own, or `adapter`, a LoRA adapter's folder, with `base`, the installed model that it is merged into.
+of its own, or `adapter`, a LoRA adapter's folder, with `base`, the model that it is merged into: an installed one, or one of these.
 """
 
 import hashlib
@@ -74,10 +74,17 @@ def _install(source: Path, folder: Path, progress: Callable[[str], None]) -> Pat
 def _weights(source: Path, record: dict[str, Any], folder: Path, out: Path) -> None:
     from sapphire.gguf_writing import convert
 
-    if record.get("adapter"):
-        convert(Path(find(folder / record["base"]).weights), out, source / record["adapter"], KIND)
-    else:
+    if not record.get("adapter"):
         shutil.copyfile(source / record["file"], out)
+        return
+    # An adapter upon an adapter is merged into the same weights: in those that are rounded to Q8_0 already, a small change would be lost.
+    adapters = [source / record["adapter"]]
+    while (below := source.parent / record["base"] / "model.json").exists() and (card := read_card(below)).get(
+        "adapter"
+    ):
+        adapters.insert(0, below.parent / card["adapter"])
+        record = card
+    convert(Path(find(folder / record["base"]).weights), out, adapters, KIND)
 
 
 def _digest(source: Path, record: dict[str, Any], folder: Path) -> str:

@@ -13,7 +13,8 @@ pytest.importorskip("peft")
 from sapphire.engines import EngineError, Sampling, load  # noqa: E402
 from sapphire.engines.gguf_header import read_header  # noqa: E402
 from sapphire.gguf_writing import convert  # noqa: E402
-from sapphire.weights import Adapter, from_folder, from_gguf  # noqa: E402
+from sapphire.shipped import install_shipped  # noqa: E402
+from sapphire.weights import Adapter, from_folder, from_gguf, merged  # noqa: E402
 from tests.tiny import save_tiny_llama  # noqa: E402
 from train.base import write_folder  # noqa: E402
 
@@ -70,9 +71,37 @@ def test_an_adapter_is_merged_as_peft_merges_it(folder, adapter):
     )
 
 
+def test_an_adapter_upon_another_is_merged_into_the_same_weights_at_set_up(folder, adapter, tmp_path):
+    """In weights that are Q8_0 already the second, a three hundredth of the first, would be lost."""
+    shipped, installed = tmp_path / "shipped", tmp_path / "installed"
+    base, small = installed / "base" / "base.gguf", tmp_path / "small"
+    base.parent.mkdir(parents=True)
+    convert(folder, base, kind="F32")
+    _card(installed / "base", file=base.name)
+    shutil.copytree(adapter, small)
+    settings = json.loads((small / "adapter_config.json").read_text())
+    (small / "adapter_config.json").write_text(json.dumps(settings | {"lora_alpha": settings["lora_alpha"] / 300}))
+    for name, lora, below in (("one", adapter, "base"), ("two", small, "one")):
+        shutil.copytree(lora, shipped / name / "adapter")
+        _card(shipped / name, adapter="adapter", base=below)
+    made = {
+        path.name: dict(from_gguf(path / f"{path.name}.gguf")) for path in install_shipped(installed, source=shipped)
+    }
+    whole = dict(merged(from_folder(write_folder(base, tmp_path / "back", [adapter, small])), []))
+    name = "model.layers.1.mlp.up_proj.weight"
+    assert (made["one"][name] != made["two"][name]).mean() > 0.3
+    assert np.abs(made["two"][name] - whole[name]).mean() < np.abs(made["one"][name] - whole[name]).mean()
+
+
+def _card(folder: Path, **parts: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    card = {"name": folder.name, "kind": "llama.cpp", "prompt": "plain", "drg_version": "43.1"} | parts
+    (folder / "model.json").write_text(json.dumps(card))
+
+
 def test_llama_cpp_answers_as_transformers_does(folder, adapter, tmp_path):
     """Greedy tokens of the merged GGUF are those of the base with PEFT's adapter."""
-    merged = load(convert(folder, tmp_path / "merged.gguf", adapter, kind="F32"))
+    merged = load(convert(folder, tmp_path / "merged.gguf", [adapter], kind="F32"))
     adapted = load(adapter_folder(folder, adapter, tmp_path))
     sampling = Sampling(max_thinking=24, constrained=False)
     try:
@@ -121,7 +150,7 @@ def test_an_unfit_adapter_is_named_and_nothing_is_written(folder, adapter, tmp_p
     shutil.copytree(adapter, broken)
     damage(broken)
     with pytest.raises(EngineError, match=words):
-        convert(folder, tmp_path / "out.gguf", broken)
+        convert(folder, tmp_path / "out.gguf", [broken])
     assert not list(tmp_path.glob("out*"))
 
 

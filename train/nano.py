@@ -1,4 +1,4 @@
-"""Where sapphire-nano begins: a random Llama of six million parameters with a tokenizer of its own. `python -m train.nano --out FOLDER`
+"""Where sapphire-nano begins: a random Llama of 1.3 million parameters with a tokenizer of its own. `python -m train.nano --out FOLDER`
 
 The tokenizer is trained on what the model will read and write, the grounded prompts and short traces of the corpus's training cases, so
 that a prompt is short. Language it learns from these alone: new words remain strange to it.
@@ -35,9 +35,9 @@ def save_base(folder: Path, cases: Path) -> Path:
     torch.manual_seed(7)
     config = LlamaConfig(
         vocab_size=size,
-        hidden_size=256,
-        intermediate_size=704,
-        num_hidden_layers=6,
+        hidden_size=128,
+        intermediate_size=352,
+        num_hidden_layers=4,
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=CONTEXT,
