@@ -66,6 +66,7 @@ TIME_COLOURS = ("#6f9fd8", "#e0a15c", "#9a86c9")
 DIFFICULTY_COLOURS = {"easy": "#17a589", "medium": "#a9b2c0", "hard": "#d9702e"}
 PANEL, GAP = 190, 62  # pixels: height of a panel, and between rows of them
 FEW = 40  # points up to which each is marked
+SHORT = 10  # steps, up to which each has a tick of its own
 AXES = {"step": "optimizer step", "hours": "hours of training"}
 
 
@@ -82,6 +83,9 @@ def curves(
     titles = [f"{panel.title}{f' ({panel.unit})' if panel.unit not in ('', '%') else ''}" for panel in panels]
     figure = _grid(titles, min(2, len(panels)), axis, horizontal_spacing=0.085)
     figure.update_xaxes(matches="x", hoverformat=",d" if axis == "step" else ".2f")
+    steps = [curve.step[-1] for run in names for curve in runs[run].values() if len(curve.step)]
+    if axis == "step" and max(steps, default=0) <= SHORT:
+        figure.update_xaxes(dtick=1)  # there is no half a step
     named: set[str] = set()
     traces = []
     for at, panel in enumerate(panels):

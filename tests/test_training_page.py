@@ -48,7 +48,7 @@ def test_the_list_says_how_each_run_stands(home, runs):  # noqa: F811
     at = training(home)
     table = at.dataframe[0].value
     assert list(table["Run"]) == ["two", "one"]
-    assert list(table["State"]) == ["✕ Failed", "⏸ Interrupted"]
+    assert list(table["State"]) == ["✕ Failed", "‖ Interrupted"]
     assert list(table["Steps"]) == ["24 / 24", "6 / 24"]
     assert list(table["Credentialed"]) == ["", "🔒 yes"]
     assert "The disk of runs/two is full" in words(at)

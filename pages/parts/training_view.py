@@ -18,7 +18,7 @@ STATES = {
     "finished": ("Finished", "✓"),
     "failed": ("Failed", "✕"),
     "stopped": ("Stopped", "■"),
-    "interrupted": ("Interrupted", "⏸"),
+    "interrupted": ("Interrupted", "‖"),
     "gone": ("Folder gone", "∅"),
 }
 OTHERS = "Everything else"
@@ -94,7 +94,7 @@ def _row(run: TrainingRun, name: str) -> dict:
         "Run": name,
         "State": f"{icon} {words}",
         "Kind": run.kind.upper(),
-        "Progress": run.done / run.steps if run.steps else None,
+        "Progress": 100 * run.done / run.steps if run.steps else None,
         "Steps": f"{run.done:,} / {run.steps:,}" if run.steps else f"{run.done:,}",
         "Time left": duration(run.left) if run.left is not None else "",
         "Trained for": duration(run.seconds),
@@ -113,7 +113,7 @@ _COLUMNS = {
         help="Interrupted: the process ended without saying so; the same command goes on from the last whole checkpoint.",
     ),
     "Kind": st.column_config.TextColumn(width=60),
-    "Progress": st.column_config.ProgressColumn(width=100, min_value=0, max_value=1, format="percent"),
+    "Progress": st.column_config.ProgressColumn(width=100, min_value=0, max_value=100, format="%.0f%%"),
     "Steps": st.column_config.TextColumn(width=100),
     "Time left": st.column_config.TextColumn(width=80, help="By the median of the last 50 steps."),
     "Trained for": st.column_config.TextColumn(width=90, help="Time spent in optimizer steps; pauses between attempts do not count."),
