@@ -63,10 +63,16 @@ class Run:
         if self.main:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 self._lock.close()
                 raise TrainingError(
                     f"Another process is training in {self.folder}; wait for it or give name=OTHER."
+                ) from None
+            except OSError as error:  # Lustre mounted without flock, NFS without its lock service
+                self._lock.close()
+                raise TrainingError(
+                    f"{self.folder} cannot be locked ({error.strerror}): mount its file system with locks, or work in a folder on "
+                    "another one."
                 ) from None
         self.record = self._read()
         if self.record and self.record["identity"] != self.recipe.identity():
