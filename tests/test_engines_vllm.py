@@ -1,4 +1,4 @@
-"""The real vLLM (its CPU build, the same version and API) on a tiny random Llama: in this process, and served by the app."""
+"""The real vLLM (its CPU build, the same version and API) with sapphire-nano: in this process, and served by the app."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from sapphire.engines.server import ServerEngine  # noqa: E402
 from sapphire.hosting import Hosting  # noqa: E402
 from sapphire.serving import serve  # noqa: E402
 from sapphire.store import open_store  # noqa: E402
-from tests.tiny import save_tiny_llama  # noqa: E402
+from train.base import write_folder  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.vllm]
 
@@ -27,6 +27,7 @@ NOTES = [
     "Elective right total knee arthroplasty for osteoarthritis. Home on POD 2.",
 ]
 FREE = Sampling(max_thinking=24, constrained=False)
+NANO = Path(__file__).parents[1] / "models" / "sapphire-nano-sft"
 ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 
 
@@ -40,8 +41,11 @@ def environment():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """vLLM's attention on the CPU wants heads of 32 dimensions."""
-    return save_tiny_llama(tmp_path_factory.mktemp("models") / "tiny", " ".join(NOTES), heads=2)
+    """sapphire-nano in the layout of transformers, which is what vLLM loads."""
+    made = write_folder(NANO / f"{NANO.name}.gguf", tmp_path_factory.mktemp("models") / "nano")
+    card = {"name": "nano", "kind": "transformers", "prompt": "grounded", "drg_version": "43.1"}
+    (made / "model.json").write_text(json.dumps(card))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +104,7 @@ def test_a_note_that_is_too_long_is_refused_without_its_words(engine):
     answers = engine.score([NOTES[0], "zebra " * 9000, NOTES[1]], FREE)
     assert next(answers)[0].text
     refused = next(answers)
-    assert isinstance(refused, EngineError) and "holds 4,096" in str(refused) and "zebra" not in str(refused)
+    assert isinstance(refused, EngineError) and "holds 2,048" in str(refused) and "zebra" not in str(refused)
     assert next(answers)[0].text
     assert next(answers, None) is None
 
@@ -111,7 +115,7 @@ def test_served_it_writes_the_same_and_ends_with_the_app(folder, greedy, tmp_pat
     hosting, renewed = Hosting(store), threading.Event()
     hosting.changed = renewed.set
     try:
-        hosting.start(card, "--enforce-eager", "--dtype", "float32", "--max-model-len", "4096")
+        hosting.start(card, "--enforce-eager", "--dtype", "float32", "--max-model-len", "2048")
         assert hosting.server(card)[0] == "starting"
         assert renewed.wait(240) and hosting.server(card) == ("ready", "")
         engine = hosting.open(card.location)

@@ -46,6 +46,7 @@ def prepared(recipe: Recipe, run: Run, rows: Rows) -> None:
 
 def fit(trainer: Any, recipe: Recipe, run: Run, model: Any) -> None:
     """Train to the end, from the last whole checkpoint if there is one, and write the model folder."""
+    from accelerate.utils import broadcast_object_list
     from transformers import PrinterCallback
 
     from train.watch import MarkWhole, Watch
@@ -53,8 +54,8 @@ def fit(trainer: Any, recipe: Recipe, run: Run, model: Any) -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Watch(run))
     trainer.add_callback(MarkWhole(run, trainer.accelerator.wait_for_everyone))
-    checkpoint = run.checkpoint()
-    trainer.accelerator.wait_for_everyone()
+    # The main process chooses for all: a shared folder may show machines different things for some seconds.
+    [checkpoint] = broadcast_object_list([run.checkpoint() if run.main else None])
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     policy.save(trainer, recipe, run, model)
     run.finish()

@@ -24,7 +24,7 @@ LORA = ("r", "lora_alpha", "target_modules", "peft_type", "task_type", "use_rslo
 
 
 def ship(run: Path, out: Path, base: str = "", note: str = "") -> Path:
-    """Write `out`. `base` names the installed model that an adapter belongs to, `note` is the card's sentence for readers.
+    """Write `out`. `base` names the model it was trained from, which an adapter is merged into, `note` is the card's sentence for readers.
 
     Raises:
         EngineError: when there is no such run or no checkpoint yet, it was trained on credentialed data, or an adapter's base is not named.
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m train.ship", description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="the run's folder, runs/NAME")
     parser.add_argument("--name", default="", help="the model's name in the app (default: the run's)")
-    parser.add_argument("--base", default="", help="of an adapter: the installed model that it is merged into")
+    parser.add_argument("--base", default="", help="the model that it was trained from; an adapter is merged into it")
     parser.add_argument("--note", default="", help="what readers are told of the model, in a sentence")
     options = parser.parse_args(argv)
     try:
