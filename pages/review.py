@@ -249,7 +249,7 @@ def compare_button(case: Case) -> None:
 def model_side(case: Case) -> None:
     form = ReviewForm(bench.store, case, reader)
     card = next((card for card in models() if card.name == case.prediction["model"]), None)
-    prediction_view(case, reader.role, card.note if card and not card.tuned else "")
+    prediction_view(case, reader.role, card)
     if case.prior_drg:
         st.caption(f":material/psychology: Your own DRG before seeing this: **{case.prior_drg}**")
     compare_button(case)

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.parts.confidence import confidence_column, percent
 from pages.parts.run_panel import run_panel
 from pages.parts.session import profile, start_page
 from sapphire.drg.codebook import MDC_TITLES, codebook
@@ -99,12 +100,9 @@ def cases(chosen: Filters) -> list[str]:
             "State": st.column_config.TextColumn(width=104),
             "Note": st.column_config.TextColumn(width=180),
             "Predicted DRG": st.column_config.TextColumn(width=300),
-            "Confidence": st.column_config.ProgressColumn(
-                width=110,
-                min_value=0,
-                max_value=1,
-                format="percent",
-                help="How sure the model is of its DRG; see the case for what it means.",
+            "Confidence": confidence_column(
+                "How sure the model is of its DRG. Where the model is calibrated, about so many in a hundred of such answers should be right; "
+                "where not, the number only tells surer answers from others. The case says which it is."
             ),
             "Recorded": st.column_config.TextColumn(width=80, help="The DRG that came with the note."),
             "Begins": st.column_config.TextColumn(width="large"),
@@ -133,7 +131,7 @@ def _cells(row: dict, hidden: bool) -> dict:
         "State": ("⚑ " if row["flagged"] else "") + STATE_ICONS[row["state"]],
         "Note": row["note_id"],
         "Predicted DRG": "hidden until you have named yours" if hidden else predicted,
-        "Confidence": None if hidden else row["confidence"],
+        "Confidence": None if hidden else percent(row["confidence"]),
         "Model": row["model"] or "",
         "Recorded": "" if hidden else row["gold_drg"] or "",
         "Reviewer": row["reviewer"] or "",

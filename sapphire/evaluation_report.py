@@ -75,7 +75,9 @@ def _sections(evaluation: Evaluation, choice: Choice, names: Mapping[str, str], 
         )
     if found := {scored.run_id: each for scored in every if (each := measuring.calibration(evaluation, scored))}:
         yield Section(
-            "Calibration", ["ECE: mean gap between confidence and being right."], plots.reliability(found, names)
+            "Calibration",
+            [tables.sureness(evaluation.runs(), {run: names[run] for run in found})],
+            plots.reliability(found, names),
         )
     rewards = {scored.run_id: reward_values(scored, "dense") for scored in every}
     if any(rewards.values()):

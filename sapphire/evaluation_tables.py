@@ -22,6 +22,18 @@ def run_names(runs: Sequence[dict]) -> dict[str, str]:
     return {run.run_id: run.name for run in comparing.runs(runs)}
 
 
+def sureness(runs: Sequence[dict], names: Mapping[str, str]) -> str:
+    """What the confidences of these runs (run_id → name) are, and what is reckoned of them."""
+    kinds: dict[str, list[str]] = {}
+    for run in runs:
+        if run["run_id"] in names:
+            alone = "Calibrated" if run["calibrated"] else "Not calibrated"
+            kind = "The share of the answers that agree, not calibrated" if run["samples"] > 1 else alone
+            kinds.setdefault(kind, []).append(names[run["run_id"]])
+    said = [f"{kind}: {', '.join(some)}." for kind, some in kinds.items()]
+    return " ".join(["ECE: mean gap between confidence and being right.", *said])
+
+
 def named(rows: Sequence[dict], names: Mapping[str, str]) -> list[dict]:
     """Rows with what the run is called in place of its id."""
     return [

@@ -6,7 +6,7 @@ Everything is pure. Where a function takes counts instead of cases, a page can a
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -151,6 +151,22 @@ def bootstrap_tuples(rows: ArrayLike, draws: int = DRAWS, seed: int = 0) -> list
     """
     rows = _tuples(rows)
     return _percentiles(rows, _means(rows, draws, seed))
+
+
+def bootstrap_statistic(
+    statistic: Callable[[np.ndarray], Sequence[float]], clusters: Sequence[Hashable], draws: int = DRAWS, seed: int = 0
+) -> list[Interval]:
+    """`bootstrap` of figures that are no means: `statistic` is given the places of the cases drawn, and returns one number a figure.
+    `clusters` (cases,): whole ones are drawn."""
+    place: dict[Hashable, list[int]] = {}
+    for i, cluster in enumerate(clusters):
+        place.setdefault(cluster, []).append(i)
+    members, random = [np.array(each) for each in place.values()], np.random.default_rng(seed)
+    drawn = random.integers(len(members), size=(draws, len(members)))
+    found = [statistic(np.concatenate([members[i] for i in row])) for row in drawn]
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    estimates = statistic(np.arange(len(clusters)))
+    return [Interval(*map(float, each), len(clusters)) for each in zip(estimates, low, high, strict=True)]
 
 
 def cluster_tuples(values: ArrayLike, clusters: Sequence[Hashable] | None = None) -> np.ndarray:

@@ -26,6 +26,7 @@ COLUMNS = (
     "cot_first",
     "reward",
     "confidence",
+    "raw_confidence",
     "alternatives",
     "completion",
     "forced",
@@ -34,7 +35,7 @@ COLUMNS = (
     "error",
     "run",
 )
-NUMBERS = ("format", "accuracy", "cot_first", "reward", "confidence", "seconds")
+NUMBERS = ("format", "accuracy", "cot_first", "reward", "confidence", "raw_confidence", "seconds")
 SUFFIXES = (".jsonl", ".parquet")
 PLACE = "place in the output"
 BATCH = 1000  # rows held while a Parquet file is written

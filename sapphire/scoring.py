@@ -104,7 +104,7 @@ def row(note: Note, completions: Sequence[Completion], card: ModelCard, error: s
 
     The DRG is the commonest among the completions' (of equals the first; one without a DRG counts only when none has one),
     and `completion`, `forced` and the reward terms are those of the first completion that gives it. `confidence` is that
-    completion's own when there is one, else the share of completions that give the DRG; `alternatives` are the other DRGs
+    completion's own when there is one (and `raw_confidence`), else the share of completions that give the DRG; `alternatives` are the other DRGs
     with their shares; `seconds` is the sum. `reward` is the dense reward; it, its accuracy term and the outcome are None
     while the right DRG is unknown or of another version than the model's.
     """
@@ -130,6 +130,7 @@ def row(note: Note, completions: Sequence[Completion], card: ModelCard, error: s
             **{term.name: term.value for term in terms},
             "reward": total(terms),
             "confidence": _confidence(completion, len(completions), votes[drg]),
+            "raw_confidence": completion.raw_confidence if len(completions) == 1 else None,
             "alternatives": [
                 {"drg": other, "title": book.drgs[other].title, "share": count / len(completions)}
                 for other, count in votes.most_common()
@@ -151,9 +152,9 @@ def sample_rows(note: Note, completions: Sequence[Completion], card: ModelCard) 
     for i, completion in enumerate(completions):
         parsed = parse(completion.text, book)
         own = {"drg": parsed.drg and parsed.drg.drg, "title": parsed.drg and parsed.drg.title}
-        own["confidence"] = completion.confidence
+        own |= {"confidence": completion.confidence, "raw_confidence": completion.raw_confidence}
         if i == chosen:
-            own = {key: summary[key] for key in ("drg", "title", "confidence", "alternatives")}
+            own = {key: summary[key] for key in ("drg", "title", "confidence", "raw_confidence", "alternatives")}
         kept = {"completion": completion.text, "forced": list(completion.forced), "head": completion.head}
         spent = {"tokens": completion.tokens, "seconds": completion.seconds, "error": None}
         terms = breakdown(parsed, None, completion.forced, completion.head)

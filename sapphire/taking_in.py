@@ -2,7 +2,7 @@
 
 A file holds one row a completion, the rows of a note together. It needs `note_id` and `completion`; each DRG is read from the
 completion by our own parser, whatever else the file says. What a row may tell besides: model, prompt, drg_version, forced, head,
-confidence, alternatives, tokens, seconds, error, run, credentialed, text_hash.
+confidence, raw_confidence, alternatives, tokens, seconds, error, run, credentialed, text_hash.
 """
 
 import hashlib
@@ -201,9 +201,8 @@ def _completion(row: dict, version: str) -> Completion:
     text, head = row["completion"], row.get("head")
     if not isinstance(head, str):
         head = first_words(parse(text, codebook(version)).think)
-    return Completion(
-        text, tuple(row.get("forced") or ()), head, row.get("tokens"), row.get("seconds") or 0.0, row.get("confidence")
-    )
+    forced, seconds = tuple(row.get("forced") or ()), row.get("seconds") or 0.0
+    return Completion(text, forced, head, row.get("tokens"), seconds, row.get("confidence"), row.get("raw_confidence"))
 
 
 def _record(store: Store, run: _Run, before: set[str], stored: list[str], author: str, about: dict) -> None:

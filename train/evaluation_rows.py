@@ -36,6 +36,7 @@ SCHEMA = pa.schema(
         ("forced", _texts),
         ("head", _text),
         ("confidence", _number),
+        ("raw_confidence", _number),  # before the model's calibration; null where it has none
         ("tokens", pa.int32()),
         ("seconds", _number),
         ("error", _text),
@@ -88,6 +89,7 @@ def _row(completion: Completion, note: Note, gold: Drg) -> dict[str, Any]:
         "forced": list(completion.forced),
         "head": completion.head,
         "confidence": completion.confidence,
+        "raw_confidence": completion.raw_confidence,
         "tokens": completion.tokens,
         "seconds": completion.seconds,
     }

@@ -15,6 +15,7 @@ from sapphire.metrics import (
     Interval,
     Paired,
     bootstrap,
+    bootstrap_statistic,
     brier,
     calibration_error,
     holm,
@@ -68,8 +69,8 @@ def read_results(path: Path) -> Results:
 
     wanted = "note_id subject_id sample drg gold_drg drg_version error trap words format reward true_lines tokens seconds confidence".split()  # noqa: SIM905
     try:
-        later = [name for name in ("borne_out",) if name in pq.read_schema(path).names]
-        table = pq.read_table(path, columns=[*wanted, *later])
+        newer = [name for name in ("borne_out", "raw_confidence") if name in pq.read_schema(path).names]
+        table = pq.read_table(path, columns=[*wanted, *newer])
         metadata = pq.read_metadata(path).metadata
         about, run = json.loads(metadata[b"about"]), metadata[b"run"].decode()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -92,9 +93,9 @@ def read_results(path: Path) -> Results:
         name: table[name].to_numpy()[answered].astype(float)
         for name in ("format", "reward", "true_lines", "tokens", "seconds", "confidence")
     }
-    # Files of before this was judged lack it.
-    borne_out = table["borne_out"].to_numpy()[answered] if "borne_out" in table.column_names else np.nan
-    kept["borne_out"] = np.full(answered.sum(), borne_out)
+    for name in ("borne_out", "raw_confidence"):  # files of before these were judged lack them
+        later = table[name].to_numpy()[answered].astype(float) if name in table.column_names else np.nan
+        kept[name] = np.full(answered.sum(), later)
     kept["no_drg"] = (numbers[answered] == 0).astype(float)
     return Results(
         about, run, version,
@@ -149,19 +150,53 @@ class Calibration:
     n: int
 
 
-def calibration(results: Results) -> Calibration | None:
-    """Confidence of each case's commonest answer against its being right: its share of the samples, or where one was asked for, the
-    confidence that came with it. None where no answer has one."""
-    note, sure = results.answers["note"], results.answers["confidence"]
+@dataclass(frozen=True)
+class Sure:
+    """How sure each case's commonest answer is, of the cases where that is known. All (cases,): its share of the samples, or where one was
+    asked for, the confidence that came with it; the same before the model's calibration; whether it is right; the patient."""
+
+    confidence: np.ndarray
+    raw: np.ndarray
+    right: np.ndarray
+    patients: list[str]
+
+
+def sure(results: Results) -> Sure:
+    note, given, raw = (results.answers[name] for name in ("note", "confidence", "raw_confidence"))
     if results.k > 1:
-        sure = np.array([results.votes[i] / results.k for i in range(len(results.note_ids))])
         note = np.arange(len(results.note_ids))
-    known = [i for i in range(len(note)) if not np.isnan(sure[i]) and results.voted[note[i]]]
-    if not known:
+        given = raw = np.array([results.votes[i] / results.k for i in note])
+    known = [i for i in range(len(note)) if not np.isnan(given[i]) and results.voted[note[i]]]
+    right = np.array([results.voted[note[i]].drg == results.gold[note[i]].drg for i in known], dtype=bool)
+    before = np.where(np.isnan(raw), given, raw)
+    return Sure(given[known], before[known], right, [results.patients[note[i]] for i in known])
+
+
+def calibration(results: Results) -> Calibration | None:
+    """How far the confidence is from being right. None where no answer has one."""
+    found = sure(results)
+    if not len(found.right):
         return None
-    right = [results.voted[note[i]].drg == results.gold[note[i]].drg for i in known]
-    bins = reliability(sure[known], right)
-    return Calibration(calibration_error(bins), brier(sure[known], right), len(known))
+    error, squared = calibration_scores(found.confidence, found.right)
+    return Calibration(error, squared, len(found.right))
+
+
+def calibration_scores(confidence: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """Expected calibration error in ten bins, and Brier score."""
+    return calibration_error(reliability(confidence, right)), brier(confidence, right)
+
+
+def calibration_intervals(
+    before: np.ndarray, after: np.ndarray, right: np.ndarray, patients: Sequence[str]
+) -> list[Interval]:
+    """`calibration_scores` of two confidences in the same answers, and of the second less the first, by one bootstrap over patients: error and
+    Brier score before, after, and the differences."""
+
+    def statistic(at: np.ndarray) -> list[float]:
+        first, second = (calibration_scores(each[at], right[at]) for each in (before, after))
+        return [*first, *second, second[0] - first[0], second[1] - first[1]]
+
+    return bootstrap_statistic(statistic, patients)
 
 
 def groups(results: Results, by: str, training: Mapping[str, int] | None = None) -> dict[str, list[int]]:

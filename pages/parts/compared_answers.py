@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.parts.confidence import meaning
 from pages.parts.plain import plain
 from sapphire.comparing import SIDES, Answer, Relation, tokens_a_second
 from sapphire.drg.codebook import Drg
@@ -47,7 +48,9 @@ def answer_card(at: int, answer: Answer, note_seq: int) -> None:
             st.caption(
                 f":material/compare_arrows: Against {SIDES[0]}: {answer.to_first.words}{_weight(answer.to_first)}"
             )
-        st.caption(_numbers(answer))
+        st.caption(
+            _numbers(answer), help=meaning(answer.prediction) if answer.prediction["confidence"] is not None else None
+        )
         if st.button(
             "Review", key=f"compare_review_{at}", icon=":material/rate_review:", type="tertiary", shortcut=str(at + 1)
         ):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from pages.parts.confidence import confidence_column, percent
 from pages.parts.plain import plain
 from pages.parts.plot_view import plot_view, rows_view
 from sapphire import evaluation_tables as tables
@@ -171,7 +172,7 @@ def _cases(shown: Shown, scored: Scored, gold: list, answered: list, n: int, kin
         [
             {
                 "open": "Review", "Note": row["note_id"], "Right": f"{row['gold'].drg} {row['gold'].title}",
-                "Answered": f"{row['predicted'].drg} {row['predicted'].title}" if row["predicted"] else "no DRG", "Confidence": row["confidence"],
+                "Answered": f"{row['predicted'].drg} {row['predicted'].title}" if row["predicted"] else "no DRG", "Confidence": percent(row["confidence"]),
             }
             for row in found
         ],
@@ -179,7 +180,7 @@ def _cases(shown: Shown, scored: Scored, gold: list, answered: list, n: int, kin
         column_config={
             "open": st.column_config.ButtonColumn("Case", width=84, pinned=True, on_click=lambda: _open(shown, *listed[st.session_state[key]["row"]]), key=key),
             "Note": st.column_config.TextColumn(width=180),
-            "Confidence": st.column_config.ProgressColumn(width=110, min_value=0, max_value=1, format="percent"),
+            "Confidence": confidence_column(),
         },
     )  # fmt: skip
     if among is None and n > len(found):
@@ -214,7 +215,7 @@ def confidence_tab(shown: Shown) -> None:
         rows = [{"run": shown.names[run], **one._asdict()} for run, each in found.items() for one in each["bins"]]
         plot_view(
             plots.reliability(found, shown.names), rows, "reliability",
-            "ECE: mean gap between confidence and being right. With several answers the confidence is the share that give the DRG.",
+            plain(tables.sureness(shown.evaluation.runs(), {run: shown.names[run] for run in found})),
         )  # fmt: skip
     else:
         st.info("These runs stored no confidence.", icon=":material/speed:")

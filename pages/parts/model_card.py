@@ -67,12 +67,14 @@ def _badges(hosting: Hosting, entry: Entry, is_default: bool) -> list[tuple[str,
 
 def _facts(entry: Entry) -> str:
     card = entry.card
+    confidence = f"confidence {plain(str(card.calibration))}" if card.calibration else "confidence not calibrated"
     size = f"{entry.size / 1e9:.2f} GB" if entry.size and entry.size >= 1e8 else f"{(entry.size or 0) / 1e6:.0f} MB"
     facts = [
         KINDS.get(card.kind, card.kind),
         f"{card.prompt} prompt",
         f"MS-DRG v{card.drg_version}",
         size if entry.size else "weights at the server" if card.kind == "server" else "weights not here yet",
+        confidence,
     ]
     return " · ".join(facts if card.kind != "unreadable" else facts[:1])
 

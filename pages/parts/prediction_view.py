@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from pages.parts.confidence import meaning
 from pages.parts.plain import plain
 from sapphire.drg.grounding import Candidate
+from sapphire.engines import ModelCard
 from sapphire.profiles import facts
 from sapphire.reviewing import Case, alternatives
 from sapphire.running import Run
@@ -22,8 +24,8 @@ FORCED_WORDS = {
 GUIDED = "The model chose each line of its reasoning among those that the note and CMS's rules bear out; quotes, codes and levels are not its own."
 
 
-def prediction_view(case: Case, role: str, untuned: str) -> None:
-    """The predicted DRG; `untuned` is a warning to show beside it, or "".
+def prediction_view(case: Case, role: str, card: ModelCard | None) -> None:
+    """The predicted DRG; `card` is its model's, if that is still here.
 
     The title is CMS's own, never the model's text; the answer itself is shown when it is no DRG.
     """
@@ -32,7 +34,7 @@ def prediction_view(case: Case, role: str, untuned: str) -> None:
         top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
         top.caption(f"{said['model']} · MS-DRG v{said['drg_version']} · {said['prompt']} prompt")
         if said["confidence"] is not None:
-            top.caption(f"confidence {said['confidence']:.0%}", width="content")
+            top.caption(f"confidence {said['confidence']:.0%}", width="content", help=meaning(said, card))
         if case.predicted:
             st.subheader(f"{case.predicted.drg} · {plain(case.predicted.title)}", anchor=False)
             shown = facts(case.predicted, role)
@@ -41,8 +43,8 @@ def prediction_view(case: Case, role: str, untuned: str) -> None:
             st.subheader("No DRG", anchor=False)
             st.caption("The answer is no title of the code book:")
             st.text(case.parsed.answer or "(nothing)")
-        if untuned:
-            st.warning(untuned, icon=":material/science:")
+        if card and not card.tuned:
+            st.warning(card.note, icon=":material/science:")
         if "lines" in said["forced"]:
             st.caption(f":material/rule: {GUIDED}")
         if parts := [FORCED_WORDS[part] for part in said["forced"] if part in FORCED_WORDS]:

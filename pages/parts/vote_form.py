@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.parts.aligned_view import aligned_view
+from pages.parts.confidence import meaning
 from pages.parts.keys_help import keys_help
 from pages.parts.note_view import note_view
 from pages.parts.plain import plain
@@ -216,4 +217,5 @@ def _identity(name: str, drg: Drg | None, gold: Drg | None, prediction: dict) ->
     ]
     with st.container(border=True, gap="xsmall"):
         st.markdown(f":material/visibility: **{plain(name)}**")
-        st.caption(" · ".join(filter(None, parts)))
+        sure = prediction["confidence"] is not None
+        st.caption(" · ".join(filter(None, parts)), help=meaning(prediction) if sure else None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from sapphire.calibration import Calibration
 from sapphire.drg.codebook import DEFAULT_VERSION
 from sapphire.prompts import Case
 
@@ -51,10 +52,11 @@ class Completion:
 
     `text` is all of it, forced parts included; `forced` names what the decoder was made to write, of think_open,
     think_close, answer_open, title, answer_close, lines (the reasoning was guided); `head` is the text of the reasoning's first 50 tokens; `tokens` counts
-    what the model decoded; `seconds` is the wall time. `confidence` (0 to 1) is the probability of the title given the note
+    what the model decoded; `seconds` is the wall time. `raw_confidence` (0 to 1) is the probability of the title given the note
     and the reasoning, among the titles of the model's version: the product of the token probabilities at temperature 1,
-    each renormalised over the tokens that continue a title. It says nothing of the reasoning's own probability and is not
-    calibrated. None when the completion was not constrained.
+    each renormalised over the tokens that continue a title. It says nothing of the reasoning's own probability. `confidence` is
+    that by the model's calibration; where there is none it is the probability itself, and `raw_confidence` is None. Both are None when
+    the completion was not constrained.
     """
 
     text: str
@@ -63,12 +65,14 @@ class Completion:
     tokens: int
     seconds: float
     confidence: float | None
+    raw_confidence: float | None = None
 
 
 @dataclass(frozen=True)
 class ModelCard:
     """What is known of a model: `kind` is "llama.cpp", "transformers" or "server", `location` what `load` was given, `prompt`
-    one of `prompts.PROMPTS`, `tuned` whether it was trained on this task, `note` what a user should know before believing it.
+    one of `prompts.PROMPTS`, `tuned` whether it was trained on this task, `note` what a user should know before believing it, `calibration` what its
+    confidence on this machine is calibrated by (a server's, and vLLM's, is reckoned in another way and stays as it is).
 
     `host` is the machine of a server that is not this one, else ""; `agreement` whether an administrator asserted that the
     data-use agreement allows credentialed notes to go there.
@@ -83,6 +87,7 @@ class ModelCard:
     note: str = ""
     host: str = ""
     agreement: bool = False
+    calibration: Calibration | None = None
 
     def refuses(self, credentialed: bool) -> str:
         """Why a note may not be given to this model, or ""."""

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
+from sapphire.calibration import Calibration
 from sapphire.drg.guiding import Stay, stay
 from sapphire.engines import Cancelled, Completion, EngineError, EngineLost, ModelCard, Sampling
 from sapphire.engines.backend import Backend, Watch
@@ -127,7 +128,8 @@ class LocalEngine:
             chat = messages(case, self.card.prompt, self.card.drg_version)
             prompt = self._backend.prompt(chat, sampling.max_thinking + ANSWER, fresh)
             choices = guided(case, self.card) if sampling.constrained else None
-            put(complete(self._backend, prompt, self.card.drg_version, sampling, put, watch, choices))
+            done = complete(self._backend, prompt, self.card.drg_version, sampling, put, watch, choices)
+            put(_calibrated(done, self.card.calibration))
         except Exception as error:
             # It goes to the thread that waits for the answer and is raised there.
             put(error)
@@ -152,6 +154,12 @@ def guided(case: Case | str, card: ModelCard) -> Stay | None:
         return None
     case = Case(case) if isinstance(case, str) else case
     return stay(grounded(case, card.drg_version), case.text, card.drg_version)
+
+
+def _calibrated(done: Completion, calibration: Calibration | None) -> Completion:
+    if calibration is None or done.confidence is None:
+        return done
+    return replace(done, confidence=calibration(done.confidence), raw_confidence=done.confidence)
 
 
 def _last(pieces: Generator[str, None, Completion]) -> Completion:

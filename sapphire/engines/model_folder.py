@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from sapphire.calibration import Calibration
 from sapphire.drg.codebook import VERSIONS
 from sapphire.engines import EngineError, ModelCard, addresses
 from sapphire.prompts import PROMPTS
@@ -74,11 +75,18 @@ def _in_folder(path: Path) -> Model:
 
 def _described(path: Path) -> Model:
     record = read_card(path / "model.json")
-    known = {field.name for field in fields(ModelCard)} - {"location"}
+    known = {field.name for field in fields(ModelCard)} - {"location", "calibration"}
     try:
         card = ModelCard(location=str(path), **{name: record[name] for name in known & record.keys()})
     except TypeError as error:
         raise EngineError(f"{path / 'model.json'} lacks a name or a kind; add them.") from error
+    if record.get("calibration"):
+        try:
+            card = replace(card, calibration=Calibration(**record["calibration"]))
+        except (TypeError, ValueError) as error:
+            raise EngineError(
+                f"The calibration in {path / 'model.json'} is unfit ({error}); fit it anew with train.calibrate, or delete it."
+            ) from error
     if card.kind not in KINDS:
         raise EngineError(f"{path / 'model.json'} is of kind {card.kind!r}; kinds are {', '.join(KINDS)}.")
     if card.prompt not in PROMPTS:

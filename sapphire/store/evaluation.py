@@ -28,9 +28,10 @@ DRG_BITS, KNOWN, FORMED, TITLE_FIRST, CHOSEN, FAILED, SAMPLE_BITS = 10, 1 << 10,
 
 # Numbers of all rows first; the words only of each run's first row.
 _RUNS = """
-SELECT p.run_id, f.model, f.prompt, f.drg_version, p.notes, p.answers, p.samples, p.failed, f.recorded_at AS began, r.author, r.sampling
+SELECT p.run_id, f.model, f.prompt, f.drg_version, p.notes, p.answers, p.samples, p.failed, p.calibrated, f.recorded_at AS began, r.author, r.sampling
 FROM (
-    SELECT run_id, count(*) FILTER (chosen) AS notes, count(*) AS answers, max(sample) + 1 AS samples, count(error) AS failed, min(seq) AS seq
+    SELECT run_id, count(*) FILTER (chosen) AS notes, count(*) AS answers, max(sample) + 1 AS samples, count(error) AS failed,
+        count(raw_confidence) AS calibrated, min(seq) AS seq
     FROM prediction GROUP BY run_id
 ) p
 JOIN (SELECT seq, model, prompt, drg_version, recorded_at FROM prediction) f USING (seq)
@@ -130,7 +131,7 @@ class EvaluationCopy:
 
     def runs(self) -> list[Row]:
         """Every run with an answer, newest first: run_id, model, prompt, drg_version, notes, answers, samples, failed (notes without an
-        answer), began, author, sampling (JSON)."""
+        answer), calibrated (answers with a calibrated confidence), began, author, sampling (JSON)."""
         return self._runs
 
     def answers(self, run_id: str) -> tuple[str, int]:
