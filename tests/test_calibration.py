@@ -28,7 +28,7 @@ CARD = ModelCard("model-a", "llama.cpp", "nowhere")
 RECORD = {
     "name": "model-a",
     "kind": "llama.cpp",
-    "training": {"data": [{"path": "corpus/train.parquet", "sha256": "t" * 64}]},
+    "training": {"identity": "now", "data": [{"path": "corpus/train.parquet", "sha256": "t" * 64}]},
 }
 ABOUT = {
     "n": 1, "temperature": 0.0, "constrained": True, "model": {"name": "model-a", "kind": "llama.cpp"},
@@ -153,6 +153,11 @@ def test_a_check_measures_other_cases_and_writes_nothing_but_the_plot(tmp_path, 
         ({"constrained": False}, "x{}", "as the app asks it"),
         ({"temperature": 0.6}, "x{}", "as the app asks it"),
         ({"model": {"name": "model-a", "kind": "vLLM"}}, "x{}", "not of model-a"),
+        (
+            {"model": {"name": "model-a", "kind": "llama.cpp", "identity": "before"}},
+            "x{}",
+            "as another training made it",
+        ),
     ],
 )
 def test_rows_that_are_unfit_are_refused(tmp_path, capsys, about, name, said):

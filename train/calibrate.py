@@ -61,6 +61,8 @@ def _rows_of(results: Results, record: dict[str, Any]) -> Sure:
         raise CalibrationError(
             f"The rows are of {asked[0]} ({asked[1]}), not of {record['name']} ({record['kind']}); name its folder with --model."
         )
+    if about["model"].get("identity") not in (None, record.get("training", {}).get("identity")):
+        raise CalibrationError(f"The rows are of {asked[0]} as another training made it; evaluate it anew.")
     if not about["constrained"] or about["n"] > 1 or about["temperature"]:
         raise CalibrationError(
             "The rows do not say how sure the model is as the app asks it; evaluate it with --constrained --samples 1 --temperature 0."

@@ -26,6 +26,7 @@ from sapphire.completions import compose
 from sapphire.drg.codebook import DEFAULT_VERSION, CodeBook, codebook
 from sapphire.engines import Completion, EngineError, ModelCard, Sampling, load
 from sapphire.engines.decoding import ANSWER
+from sapphire.engines.model_folder import read_card
 from sapphire.notes import Note, NotesError, Problem, read_notes
 from sapphire.prediction_files import OutputError, Part, finished
 from sapphire.scoring import Scored, fingerprint, gold_drg, score
@@ -172,7 +173,7 @@ def _draw(note_id: str) -> bytes:
 def _about(job: Job, card: ModelCard, data: Data, command: str) -> dict[str, Any]:
     """What the output says of itself; the keys of the sampling stand on top, as in the app's own runs."""
     return asdict(job.sampling) | {
-        "model": asdict(card),
+        "model": asdict(card) | {"identity": _identity(card)},
         "data": {
             "file": job.data.name,
             "sha256": _hash(job.data),
@@ -187,6 +188,12 @@ def _about(job: Job, card: ModelCard, data: Data, command: str) -> dict[str, Any
         "versions": {"sapphire": __version__} | dict(filter(None, map(_version, LIBRARIES.get(card.kind, [])))),
         "command": command,
     }
+
+
+def _identity(card: ModelCard) -> str | None:
+    """The training that made the model, which its name alone does not tell; None where its folder does not say."""
+    described = Path(card.location, "model.json")
+    return read_card(described).get("training", {}).get("identity") if card.location and described.exists() else None
 
 
 def _version(name: str) -> tuple[str, str] | None:
