@@ -272,6 +272,16 @@ def brier(confidence: ArrayLike, right: ArrayLike) -> float:
     return float(np.mean((np.asarray(confidence, dtype=float) - np.asarray(right, dtype=float)) ** 2))
 
 
+def auroc(confidence: ArrayLike, right: ArrayLike) -> float:
+    """How often the right one of a right and a wrong answer is the surer one, ties counting half: the area under the ROC curve (Hanley and
+    McNeil 1982). 0.5 tells nothing; nan unless there are both."""
+    confidence, right = np.asarray(confidence, dtype=float), np.asarray(right, dtype=bool)
+    if right.all() or not right.any():
+        return math.nan
+    gaps = confidence[right][:, None] - confidence[~right]
+    return float(np.mean((gaps > 0) + 0.5 * (gaps == 0)))
+
+
 def severity_confusion(pairs: Pairs) -> Counter[tuple[str, str]]:
     """Cases by right and predicted severity level; "" for no DRG."""
     return _confusion(pairs, lambda drg: drg.level)

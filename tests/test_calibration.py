@@ -15,7 +15,7 @@ from sapphire.drg.codebook import codebook
 from sapphire.engines import Completion, EngineError, ModelCard, Sampling, load
 from sapphire.engines.model_folder import find
 from sapphire.evaluation_tables import sureness
-from sapphire.metrics import bootstrap, bootstrap_statistic
+from sapphire.metrics import auroc, bootstrap, bootstrap_statistic
 from sapphire.notes import Note
 from sapphire.prediction_files import Part
 from sapphire.scoring import Scored, row, sample_rows
@@ -99,6 +99,15 @@ def test_each_case_is_left_out_of_its_own_fit():
     raw, right = (each.tolist() for each in overconfident(12))
     made = leave_one_out(raw, right)
     assert made[3] == Calibration(*fit(raw[:3] + raw[4:], right[:3] + right[4:]), "", 11)(raw[3])
+
+
+def test_the_area_is_that_of_the_roc_curve():
+    from sklearn.metrics import roc_auc_score
+
+    raw, right = overconfident(80)
+    raw = raw.round(1)  # with ties
+    assert auroc(raw, right) == pytest.approx(roc_auc_score(right, raw))
+    assert np.isnan(auroc(raw, right | True))
 
 
 def test_the_bootstrap_of_any_statistic_is_that_of_a_mean():
