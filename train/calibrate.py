@@ -85,7 +85,7 @@ def table(found: Sure, after: np.ndarray, how: str) -> str:
 def plot(found: Sure, after: np.ndarray, title: str) -> str:
     """Both as a reliability plot (SVG)."""
     series = {
-        f"{name}: error {calibration_scores(each, found.right)[0]:.2f}": reliability(each, found.right)
+        f"{name}: error {calibration_scores(each, found.right)[0]:.3f}": reliability(each, found.right)
         for name, each in (("raw", found.raw), ("calibrated", after))
     }
     return reliability_plot(title, series)
