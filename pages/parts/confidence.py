@@ -24,13 +24,14 @@ def meaning(prediction: Mapping[str, Any], card: ModelCard | None = None) -> str
     """What the confidence of a prediction says; `card` is its model's, which knows what it was calibrated on."""
     if prediction["raw_confidence"] is None:
         return (
-            "Not calibrated: it says which of the model's answers are surer, not how many of them are right. It is the probability of the "
-            "title given the reasoning, or of several answers the share that give this DRG."
+            "Not calibrated: it says which of the model's answers are surer, not how many of them are right. On the grounded prompt it is the "
+            "chance that the condition index gives this DRG, on the plain one and from a server the probability of the title given the "
+            "reasoning, and of several answers the share that give this DRG."
         )
     data = (
         f" on {card.calibration.cases:,} cases of {plain(card.calibration.data)}" if card and card.calibration else ""
     )
     return (
         f"Calibrated{data}: of answers with this number, about so many in a hundred should be right on notes like those. "
-        f"The probability of the title given the reasoning was {prediction['raw_confidence']:.0%}."
+        f"Before that it was {prediction['raw_confidence']:.0%}."
     )

@@ -31,6 +31,7 @@ ALTERNATIVES = 3  # changes of the likeliest set of procedures
 CANDIDATES = 5
 FAR, UNLIKE = 30, -1.5  # rank and score of a base DRG of which the words say nothing
 LEANINGS = 5  # base DRGs for which the words speak most, each a way of its own where no diagnosis leads there
+ELSEWHERE = 0.01  # chance of a DRG that is no candidate
 REPORTED = 0.5  # chance from which a condition is taken as reported
 UNRELATED = ("981", "982", "983", "987", "988", "989")
 
@@ -75,6 +76,11 @@ class Grounding:
     candidates: tuple[Candidate, ...]
     coded: tuple[Coded, ...]
     patient: Patient
+
+
+def support(grounding: Grounding, drg: str) -> float:
+    """The chance (0 to 1) that the index gives a DRG; 1% where it is not among the candidates."""
+    return next((each.probability for each in grounding.candidates if each.drg == drg), ELSEWHERE)
 
 
 def ground(

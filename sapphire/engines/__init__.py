@@ -52,11 +52,14 @@ class Completion:
 
     `text` is all of it, forced parts included; `forced` names what the decoder was made to write, of think_open,
     think_close, answer_open, title, answer_close, lines (the reasoning was guided); `head` is the text of the reasoning's first 50 tokens; `tokens` counts
-    what the model decoded; `seconds` is the wall time. `raw_confidence` (0 to 1) is the probability of the title given the note
-    and the reasoning, among the titles of the model's version: the product of the token probabilities at temperature 1,
-    each renormalised over the tokens that continue a title. It says nothing of the reasoning's own probability. `confidence` is
-    that by the model's calibration; where there is none it is the probability itself, and `raw_confidence` is None. Both are None when
-    the completion was not constrained.
+    what the model decoded; `seconds` is the wall time. `confidence` (0 to 1) is, where the completion was constrained,
+
+    - on the plain prompt the probability of the title given the note and the reasoning, among the titles of the model's version: the product
+      of the token probabilities at temperature 1, each renormalised over the tokens that continue a title;
+    - on the grounded prompt, on this machine, the chance that the condition index gives the answer's DRG (`grounding.support`), which tells
+      right answers from wrong ones far better than a small model's own odds (docs/measurements.md);
+
+    and then what the model's calibration makes of it, where the card has one: `raw_confidence` is what it was before, else None.
     """
 
     text: str

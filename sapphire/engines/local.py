@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
-from sapphire.calibration import Calibration
+from sapphire.completions import parse
+from sapphire.drg.codebook import codebook
+from sapphire.drg.grounding import support
 from sapphire.drg.guiding import Stay, stay
 from sapphire.engines import Cancelled, Completion, EngineError, EngineLost, ModelCard, Sampling
 from sapphire.engines.backend import Backend, Watch
@@ -129,7 +131,7 @@ class LocalEngine:
             prompt = self._backend.prompt(chat, sampling.max_thinking + ANSWER, fresh)
             choices = guided(case, self.card) if sampling.constrained else None
             done = complete(self._backend, prompt, self.card.drg_version, sampling, put, watch, choices)
-            put(_calibrated(done, self.card.calibration))
+            put(_judged(done, case, self.card))
         except Exception as error:
             # It goes to the thread that waits for the answer and is raised there.
             put(error)
@@ -152,14 +154,24 @@ def guided(case: Case | str, card: ModelCard) -> Stay | None:
     """What a reasoning on the grounded prompt can be made of; the plain prompt leaves it free."""
     if card.prompt != "grounded":
         return None
-    case = Case(case) if isinstance(case, str) else case
+    case = _case(case)
     return stay(grounded(case, card.drg_version), case.text, card.drg_version)
 
 
-def _calibrated(done: Completion, calibration: Calibration | None) -> Completion:
-    if calibration is None or done.confidence is None:
+def _judged(done: Completion, case: Case | str, card: ModelCard) -> Completion:
+    """The completion with its confidence as `Completion` says: on the grounded prompt the index's, then calibrated."""
+    if done.confidence is None:
         return done
-    return replace(done, confidence=calibration(done.confidence), raw_confidence=done.confidence)
+    if card.prompt == "grounded":
+        answer = parse(done.text, codebook(card.drg_version)).drg
+        done = replace(done, confidence=support(grounded(_case(case), card.drg_version), answer.drg))
+    if card.calibration is None:
+        return done
+    return replace(done, confidence=card.calibration(done.confidence), raw_confidence=done.confidence)
+
+
+def _case(case: Case | str) -> Case:
+    return Case(case) if isinstance(case, str) else case
 
 
 def _last(pieces: Generator[str, None, Completion]) -> Completion:
