@@ -79,6 +79,7 @@ def test_a_model_that_writes_on_in_one_breath_is_left_alone():
         (("<think>it fails</think>Answer: 291",), "<think>it fails</think><answer>", ALL[2:]),
         (("<think>it fails</think>\n<ans",), "<think>it fails</think><answer>", ALL[2:]),
         (("<think>it fails <answer>X</answer>",), "<think>it fails </think><answer>", ALL[1:]),
+        (("<think>it fails</answer> so",), "<think>it fails</think><answer>", ALL[1:]),
         (("<think>it fails</think><answer>", "CONGESTIVE HEART</answer>"), "<think>it fails</think><answer>", ALL[3:]),
         (("<think>it fails</think><answer>", TITLE), "<think>it fails</think><answer>", ALL[3:]),
         (("x", "it fails</think> <answer>", "?"), "<think>it fails</think> <answer>", (ALL[0], *ALL[3:])),
@@ -93,7 +94,17 @@ def test_what_is_missing_is_forced_and_said(turns, text, forced):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-@pytest.mark.parametrize("text", ["<think>a</think>b", "<think>a<answer>b", "<think>a</think> <answer>b", "hello"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>a</think>b",
+        "<think>a<answer>b",
+        "<think>a</answer>b",
+        "<think>a<think>b",
+        "<think>a</think> <answer>b",
+        "hello",
+    ],
+)
 def test_the_boundary_does_not_depend_on_the_pieces(text, size):
     """A piece may show too much; what stands then is what stands of the whole text, and never shrinks."""
     stood = 0

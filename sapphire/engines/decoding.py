@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN, TAG, THINK_CLOSE, THINK_OPEN
+from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN, FORM, TAG, THINK_CLOSE, THINK_OPEN
 from sapphire.drg.guiding import Stay, following
 from sapphire.drg.lines import Line, render
 from sapphire.engines import Completion, Sampling
@@ -33,25 +33,27 @@ def boundary(text: str) -> tuple[int, bool]:
     """How much of a completion can stand, and whether free writing is over.
 
     It is over when the answer's opening tag is complete, and when the text leaves the form: no `<think>` first (nothing
-    stands), an answer that begins inside the reasoning (what is before it stands), or other words after `</think>` (the
+    stands), another tag than `</think>` inside the reasoning (what is before it stands), or other words after `</think>` (the
     reasoning stands). A tag that is not complete yet does not stand.
     """
     begun = text.lstrip()
     if not begun.startswith(THINK_OPEN):
         return 0, not THINK_OPEN.startswith(begun)
-    close, answer = text.find(THINK_CLOSE), text.find(ANSWER_OPEN)
-    if close < 0 or 0 <= answer < close:
-        return (answer, True) if answer >= 0 else (_before_partial_tag(text), False)
-    close += len(THINK_CLOSE)
-    rest = text[close:].lstrip()
+    inside = len(text) - len(begun) + len(THINK_OPEN)
+    tag = TAG.search(text, inside)
+    if not tag:
+        return _before_partial_tag(text), False
+    if tag[0] != THINK_CLOSE:
+        return tag.start(), True
+    rest = text[tag.end() :].lstrip()
     if rest.startswith(ANSWER_OPEN):
-        return answer + len(ANSWER_OPEN), True
-    return close, not ANSWER_OPEN.startswith(rest)
+        return len(text) - len(rest) + len(ANSWER_OPEN), True
+    return tag.end(), not ANSWER_OPEN.startswith(rest)
 
 
 def _before_partial_tag(text: str) -> int:
     partial = PARTIAL.search(text)
-    is_tag = partial and any(tag.startswith(partial[0]) for tag in (THINK_CLOSE, ANSWER_OPEN))
+    is_tag = partial and any(tag.startswith(partial[0]) for tag in FORM)
     return partial.start() if is_tag else len(text)
 
 
