@@ -166,7 +166,7 @@ def take(pieces):
 def assert_titles(completions) -> None:
     for completion in completions:
         parsed = parse(completion.text, codebook())
-        assert parsed.well_formed, completion.text
-        assert parsed.drg and parsed.answer == parsed.answer.upper()
-        assert "title" in completion.forced and 0 <= completion.confidence <= 1
+        assert parsed.well_formed and parsed.drg and parsed.answer == parsed.answer.upper()
+        # The model writes a title by itself, or it is made to choose one.
+        assert (not completion.forced or "title" in completion.forced) and 0 <= completion.confidence <= 1
         assert completion.head is not None and completion.head in completion.text

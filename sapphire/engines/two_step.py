@@ -54,11 +54,11 @@ class Attempt:
             self.confidence, self.wants = _chance(written.tokens), None
             return
         begun, self.text = len(self.text), self.text + written.text
-        self.head = self.head or _head(self.text, begun, written.tokens)
         if self.sampling.constrained:
             self._judge(begun, written.tokens)
         else:
             self.wants = None
+        self.head = self.head or _head(self.text, begun, written.tokens)
 
     def is_spoilt_by(self, written: str) -> bool:
         """Whether this, written behind `text`, has left the form, so that nothing more of it can stand."""
@@ -83,7 +83,6 @@ class Attempt:
         self.text = self.text[:stands]
         if THINK_OPEN not in self.text:
             self._force("think_open", THINK_OPEN)
-            self.head = ""
             return
         if THINK_CLOSE not in self.text:
             self._force("think_close", THINK_CLOSE)
