@@ -55,6 +55,7 @@ models: setup .venv/test.done
 	@test -f corpus/train.parquet || $(BIN)/python -m data.corpus --cases 10000 --seed 7 --out corpus
 	@test -f runs/nano/model.safetensors || $(BIN)/python -m train.nano --out runs/nano
 	@test -f runs/smollm2-135m/model.safetensors || $(BIN)/python -m train.base --out runs/smollm2-135m
+	@$(TRAIN) train.sft sapphire-nano-start
 	@$(TRAIN) train.sft sapphire-nano-sft && $(BIN)/python -m train.ship runs/sapphire-nano-sft
 	@$(TRAIN) train.grpo sapphire-nano-grpo && $(BIN)/python -m train.ship runs/sapphire-nano-grpo --base sapphire-nano-sft
 	@$(TRAIN) train.sft sapphire-135m-start
@@ -63,6 +64,9 @@ models: setup .venv/test.done
 	@$(TRAIN) train.sft sapphire-135m-sft && $(BIN)/python -m train.ship runs/sapphire-135m-sft --base smollm2-135m-untuned
 	@test -f runs/sapphire-135m-merged/model.safetensors || $(BIN)/python -m train.base --adapter models/sapphire-135m-sft/adapter --out runs/sapphire-135m-merged
 	@$(TRAIN) train.grpo sapphire-135m-grpo && $(BIN)/python -m train.ship runs/sapphire-135m-grpo --base sapphire-135m-sft
+	@$(BIN)/python -m sapphire.models
+	@$(BIN)/python -m train.evaluate sapphire-135m-sft corpus/natural-dev.parquet --constrained --samples 1 --temperature 0 --max-tokens 400 --out runs/sapphire-135m-sft/dev.parquet
+	@$(BIN)/python -m train.calibrate runs/sapphire-135m-sft/dev.parquet
 	@$(BIN)/python -m sapphire.models
 
 clean:

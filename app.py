@@ -14,80 +14,39 @@ st.set_page_config(page_title="Sapphire", page_icon="pages/parts/icon.png", layo
 st.set_option("client.showSidebarNavigation", True)
 
 
+# Heading of the side bar → its pages: file, title, icon, help.
+PAGES = {
+    "Review": (
+        ("worklist", "Worklist", "checklist", "All cases with their state; run the model, filter, and open a case."),
+        ("review", "Review", "rate_review", "One case: the note, the model's reasoning and reward, and your review."),
+    ),
+    "Compare": (
+        ("compare", "Compare", "compare_arrows", "One note as several models answered it, side by side."),
+        ("votes", "Blind votes", "how_to_vote", "Judge two answers without knowing whose they are; see who is preferred, and how surely."),
+    ),
+    "Measure": (
+        ("evaluation", "Evaluation", "monitoring", "How often stored runs are right, with intervals, by groups, and against each other."),
+        ("reader_study", "Reader study", "groups", "What readers think of the models' answers, and whether they agree."),
+    ),
+    "Models": (
+        ("models", "Models", "memory", "Which models there are, whether they answer, and how right they were; add, serve and withdraw them."),
+        ("training", "Training", "model_training", "Training runs as they go on: curves laid over each other, completions with their rewards."),
+    ),
+    "Data": (
+        ("notes", "Import notes", "upload_file", "Bring discharge notes in from CSV, JSONL, Parquet or text files."),
+        ("export", "Export", "ios_share", "Turn reviews into the next training round and into tables."),
+    ),
+}  # fmt: skip
+
+
 def sections() -> dict[str, list]:
-    """The pages under the headings of the side bar."""
+    """The pages under the headings of the side bar; the worklist is where one begins."""
     return {
-        "Review": [
-            st.Page(
-                "pages/worklist.py",
-                title="Worklist",
-                icon=":material/checklist:",
-                default=True,
-                help="All cases with their state; run the model, filter, and open a case.",
-            ),
-            st.Page(
-                "pages/review.py",
-                title="Review",
-                icon=":material/rate_review:",
-                help="One case: the note, the model's reasoning and reward, and your review.",
-            ),
-        ],
-        "Compare": [
-            st.Page(
-                "pages/compare.py",
-                title="Compare",
-                icon=":material/compare_arrows:",
-                help="One note as several models answered it, side by side.",
-            ),
-            st.Page(
-                "pages/votes.py",
-                title="Blind votes",
-                icon=":material/how_to_vote:",
-                help="Judge two answers without knowing whose they are; see who is preferred, and how surely.",
-            ),
-        ],
-        "Measure": [
-            st.Page(
-                "pages/evaluation.py",
-                title="Evaluation",
-                icon=":material/monitoring:",
-                help="How often stored runs are right, with intervals, by groups, and against each other.",
-            ),
-            st.Page(
-                "pages/reader_study.py",
-                title="Reader study",
-                icon=":material/groups:",
-                help="What readers think of the models' answers, and whether they agree.",
-            ),
-        ],
-        "Models": [
-            st.Page(
-                "pages/models.py",
-                title="Models",
-                icon=":material/memory:",
-                help="Which models there are, whether they answer, and how right they were; add, serve and withdraw them.",
-            ),
-            st.Page(
-                "pages/training.py",
-                title="Training",
-                icon=":material/model_training:",
-                help="Training runs as they go on: curves laid over each other, completions with their rewards.",
-            ),
-        ],
-        "Data": [
-            st.Page(
-                "pages/notes.py",
-                title="Import notes",
-                icon=":material/upload_file:",
-                help="Bring discharge notes in from CSV, JSONL, Parquet or text files.",
-            ),
-            st.Page(
-                "pages/export.py",
-                title="Export",
-                icon=":material/ios_share:",
-                help="Turn reviews into the next training round and into tables.",
-            ),
-        ],
+        heading: [
+            st.Page(f"pages/{file}.py", title=title, icon=f":material/{icon}:", default=file == "worklist", help=words)
+            for file, title, icon, words in pages
+        ]
+        for heading, pages in PAGES.items()
     }
 
 

@@ -77,14 +77,22 @@ def _weights(source: Path, record: dict[str, Any], folder: Path, out: Path) -> N
     if not record.get("adapter"):
         shutil.copyfile(source / record["file"], out)
         return
-    # An adapter upon an adapter is merged into the same weights: in those that are rounded to Q8_0 already, a small change would be lost.
-    adapters = [source / record["adapter"]]
-    while (below := source.parent / record["base"] / "model.json").exists() and (card := read_card(below)).get(
-        "adapter"
-    ):
-        adapters.insert(0, below.parent / card["adapter"])
-        record = card
-    convert(Path(find(folder / record["base"]).weights), out, adapters, KIND)
+    base, adapters = _chain(source, record)
+    convert(Path(find(folder / base).weights), out, adapters, KIND)
+
+
+def _chain(source: Path, record: dict[str, Any]) -> tuple[str, list[Path]]:
+    """The installed model below an adapter, and all adapters to merge into it, the lowest first.
+
+    An adapter upon an adapter is merged into the same weights: in those that are rounded to Q8_0 already, a small change would be lost.
+    """
+    own, below = source / record["adapter"], source.parent / record["base"]
+    if (below / "model.json").exists():
+        card = read_card(below / "model.json")
+        if card.get("adapter"):
+            base, lower = _chain(below, card)
+            return base, [*lower, own]
+    return record["base"], [own]
 
 
 def _digest(source: Path, record: dict[str, Any], folder: Path) -> str:

@@ -1,7 +1,8 @@
 """A GGUF file as a folder that transformers trains on: `python -m train.base [GGUF] [--adapter FOLDER] --out DIR`.
 
-With LoRA adapters, which are merged in the order given, training begins where theirs ended. Without a file it takes the embedded SmolLM2-135M-Instruct that `make setup` fetched, so that training needs no model hub. The
-weights are what the embedded engine computes with (the 4-bit file dequantised, by the function that set-up shares), in float32.
+Without a file it takes the embedded SmolLM2-135M-Instruct that `make setup` fetched, so that training needs no model hub. The weights are
+what the embedded engine computes with (the 4-bit file dequantised, by the function that set-up shares), in float32. With LoRA adapters, which are
+merged in the order given, training begins where theirs ended.
 """
 
 import argparse

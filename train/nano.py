@@ -10,12 +10,12 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from data.sft_rows import rows
-from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN
+from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE
 from train.recipe import RecipeError
 from train.rows import read
 from train.tiny import save_tokenizer
@@ -25,27 +25,22 @@ CONTEXT = 2048
 SAMPLE = 2_000  # cases for the tokenizer
 COPIED = 4_000  # cases to learn copying from
 CANDIDATES = re.compile(r"^1\. .+(?:\n\d\. .+)*", re.MULTILINE)
-ANSWER = re.compile(f"{ANSWER_OPEN}.+{ANSWER_CLOSE}")
 
 
-def texts(cases: Path, limit: int = SAMPLE) -> Iterator[str]:
-    """What the model reads and writes of the first cases of a file."""
-    for row in rows(islice(read(cases), limit), "grounded", "short"):
+def texts(made: Iterable[dict]) -> Iterator[str]:
+    """What the model reads and writes of these rows."""
+    for row in made:
         yield from (message["content"] for message in (*row["prompt"], *row["completion"]))
 
 
-def copying(cases: Path, limit: int = COPIED) -> Iterator[dict]:
-    """Rows of the first cases of a file whose right title is among the candidates: the list as the prompt, the answer as the completion."""
-    for row in rows(islice(read(cases), limit), "grounded", "short"):
+def copying(made: Iterable[dict]) -> Iterator[dict]:
+    """Those of the rows whose right title is among the candidates: the list as the prompt, the answer as the completion."""
+    for row in made:
         listed = CANDIDATES.search(row["prompt"][-1]["content"])
-        answer = ANSWER.search(row["completion"][0]["content"])[0]
+        answer = row["completion"][0]["content"].partition(THINK_CLOSE)[2]
         if listed and f". {answer.removeprefix(ANSWER_OPEN).removesuffix(ANSWER_CLOSE)} (" in listed[0]:
-            prompt = [{"role": "user", "content": listed[0]}]
-            yield {
-                "prompt": prompt,
-                "completion": [{"role": "assistant", "content": answer}],
-                "case_id": row["case_id"],
-            }
+            prompt, completion = {"role": "user", "content": listed[0]}, {"role": "assistant", "content": answer}
+            yield {"prompt": [prompt], "completion": [completion], "case_id": row["case_id"]}
 
 
 def save_base(folder: Path, cases: Path) -> Path:
@@ -53,7 +48,8 @@ def save_base(folder: Path, cases: Path) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    size = save_tokenizer(folder, texts(cases), VOCABULARY, CONTEXT)
+    made = list(rows(islice(read(cases), COPIED), "grounded", "short"))
+    size = save_tokenizer(folder, texts(made[:SAMPLE]), VOCABULARY, CONTEXT)
     torch.manual_seed(7)
     config = LlamaConfig(
         vocab_size=size,
@@ -69,7 +65,7 @@ def save_base(folder: Path, cases: Path) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     with (folder / "copying.jsonl").open("w", encoding="utf-8") as out:
-        out.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in copying(cases))
+        out.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in copying(made))
     return folder
 
 
