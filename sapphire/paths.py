@@ -5,7 +5,14 @@ are made when first asked for, readable by this user alone (mode 700), because n
 """
 
 import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+ABANDONED = 86_400  # seconds after which a scratch folder is one that a kill left
 
 
 def home() -> Path:
@@ -36,3 +43,13 @@ def database() -> str:
 def _made(folder: Path) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """An empty folder inside `folder`, gone at the end; those that a kill left there a day ago or earlier go first."""
+    for left in folder.glob(".install-*"):
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=".install-", dir=folder) as work:
+        yield Path(work)

@@ -7,12 +7,11 @@ they are known, the patient's age, sex and disposition, never from a code or DRG
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sapphire.drg.digest import digest
 from sapphire.drg.grounding import Grounding, ground
-from sapphire.drg.leanings import Leaning
+from sapphire.drg.leanings import Leanings
 
 # No example of the form with words inside: a small model copies them instead of reasoning.
 SYSTEM = """\
@@ -58,7 +57,7 @@ class Case:
     age: int | None = None
     sex: str | None = None
     discharge_status: int | None = None
-    leaning: Mapping[str, Leaning] | None = None
+    leaning: Leanings | None = None
 
 
 # Where markup can begin: "<" before a letter, a slash or a bar (<think>, </answer>, <s>, <|im_end|>, <｜User｜>,

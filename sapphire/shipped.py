@@ -8,13 +8,13 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sapphire.engines import EngineError
 from sapphire.engines.model_folder import find, read_card
+from sapphire.paths import scratch
 
 FOLDER = Path(__file__).parent.parent / "models"
 KIND = "Q8_0"  # of merged weights: half of F16's size, and faster on a CPU
@@ -57,8 +57,8 @@ def _install(source: Path, folder: Path, progress: Callable[[str], None]) -> Pat
     if _made_of(target) == made_of:
         return target
     progress(f"Putting {source.name} together ...")
-    with tempfile.TemporaryDirectory(prefix=".install-", dir=folder) as work:
-        new = Path(work, "model")
+    with scratch(folder) as work:
+        new = work / "model"
         new.mkdir(mode=0o700)
         weights = new / f"{source.name}.gguf"
         _weights(source, record, folder, weights)

@@ -1,5 +1,6 @@
 """The grounded prompt: short, of the note alone, and rows for training whose lines are true."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ from data import corpus_natural
 from data.sft_rows import TRACES, model_case, rows
 from sapphire.completions import parse as parsed
 from sapphire.drg.claims import Context, check, parse
-from sapphire.drg.codebook import codebook
+from sapphire.drg.codebook import DEFAULT_VERSION, codebook
+from sapphire.drg.digest import named
+from sapphire.drg.grounding import ground
+from sapphire.drg.guiding import following, stay
 from sapphire.prompts import Case, messages
 
 CASES = list(corpus_natural.cases("train", Path("data/natural")))[::25]
@@ -22,6 +26,18 @@ def test_finds_and_candidates_stand_before_the_note():
     assert "1. HEART FAILURE AND SHOCK WITH MCC (I11.0)" in said
     assert said.index("HEART FAILURE AND SHOCK") < said.index("Hospital course:") < said.index("67M")
     assert "<think>" not in said
+
+
+def test_the_likeliest_diagnosis_is_shown_even_if_the_words_lead_elsewhere():
+    """Else a model whose reasoning is guided would have no principal diagnosis to choose."""
+    text = "54M admitted with gout of the right knee. Colchicine. Home."
+    found = ground(text)
+    assert any(each.found for each in found.candidates)
+    elsewhere = replace(found, candidates=tuple(replace(each, found=False) for each in found.candidates))
+    assert [each.quote for each in named(elsewhere, DEFAULT_VERSION)] == [
+        each.quote for each in named(found, DEFAULT_VERSION)[:1]
+    ]
+    assert following(stay(elsewhere, text, DEFAULT_VERSION), [])
 
 
 def test_a_note_that_names_nothing_has_a_prompt_too():

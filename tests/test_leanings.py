@@ -25,29 +25,48 @@ def notes():
     hip = ["fell hip rotated nail", "hip nail rotated fell walker", "rotated hip nail fell", "nail hip fell"]
     worse = ["sepsis lactate pressors", "lactate pressors sepsis", "sepsis pressors lactate fever", "lactate sepsis"]
     three = {
-        "SIMPLE PNEUMONIA AND PLEURISY": ("J189", sick),
-        "HIP AND FEMUR": ("S72141A", hip),
-        "SEPTICEMIA": ("A419", worse),
+        "SIMPLE PNEUMONIA AND PLEURISY": ("04", "CC", False, "J189", sick),
+        "HIP AND FEMUR": ("08", "none", True, "S72141A", hip),
+        "SEPTICEMIA": ("18", "MCC", False, "A419", worse),
     }
     return [
-        Labelled(text, base, code, 1.0, i % 2) for base, (code, some) in three.items() for i, text in enumerate(some)
+        Labelled(text, base, mdc, level, surgical, code, 1.0, i % 2)
+        for base, (mdc, level, surgical, code, some) in three.items()
+        for i, text in enumerate(some)
     ]
 
 
 def test_words_of_a_base_speak_for_it_and_a_saved_classifier_says_the_same(tmp_path, monkeypatch):
     known = fit(notes())
     said = known.leanings("Fever and cough, fever again, lobar opacity; given ceftriaxone.")
-    best = max(said, key=lambda base: said[base].score)
-    assert best == "SIMPLE PNEUMONIA AND PLEURISY" and said[best].code == "J189" and said[best].score > 0
+    best = max(said.bases, key=lambda base: said.bases[base].score)
+    assert best == "SIMPLE PNEUMONIA AND PLEURISY" and said.bases[best].code == "J189" and said.bases[best].score > 0
+    assert (
+        max(said.mdcs, key=said.mdcs.get) == "04"
+        and max(said.levels, key=said.levels.get) == "CC"
+        and said.surgical < 0
+    )
     (tmp_path / "tables").mkdir()
     known.save(tmp_path / "tables" / "leanings.npz")
     monkeypatch.setattr(leanings, "files", lambda package: tmp_path)
     again = leanings.classifier.__wrapped__().leanings(
         "Fever and cough, fever again, lobar opacity; given ceftriaxone."
     )
-    assert {base: each.score for base, each in again.items()} == pytest.approx(
-        {base: each.score for base, each in said.items()}, abs=0.03
-    )
+    assert scores(again) == pytest.approx(scores(said), abs=0.03)
+
+
+def scores(said):
+    return {
+        **{base: each.score for base, each in said.bases.items()},
+        **said.mdcs,
+        **said.levels,
+        "surgical": said.surgical,
+    }
+
+
+def test_an_operation_speaks_for_a_surgical_drg_of_its_mdc():
+    said = fit(notes()).leanings("Fell on the hip; nail.")
+    assert said.surgical > 0 and max(said.mdcs, key=said.mdcs.get) == "08"
 
 
 def test_scores_are_those_of_scikit_learn():
@@ -62,7 +81,7 @@ def test_scores_are_those_of_scikit_learn():
     )
     known = fit(some)
     for text in ("fever fever lactate hip", "nail", "nothing that it knows"):
-        ours = known.leanings(text)
+        ours = known.leanings(text).bases
         theirs = machine.decision_function(counted.transform([text]))[0]
         np.testing.assert_allclose([ours[base].score for base in machine.classes_], theirs, atol=1e-4)
 
@@ -81,6 +100,19 @@ def test_words_alone_lead_to_a_candidate_that_no_find_names():
     _, lines = digest(grounding, WITHOUT_A_NAME, DEFAULT_VERSION)
     place = grounding.candidates.index(led[0])
     assert lines[place].startswith(led[0].title.upper()) and "(often " in lines[place]
+
+
+def test_the_words_weigh_in_with_the_severity():
+    """Kidney injury is a CC; words that speak for no CC at all take chance from the DRG with one, and give it to that without."""
+    text = "71F admitted with pneumonia and acute kidney injury. Antibiotics. Home."
+    said = leanings.leanings(text)
+
+    def chances(level):
+        weighed = said._replace(levels=dict.fromkeys(said.levels, 0.0) | {level: 3.0})
+        return {each.drg: each.probability for each in ground(text, leaning=weighed).candidates}
+
+    with_cc, none = chances("CC"), chances("none")
+    assert with_cc["194"] > none["194"] and none["195"] > with_cc.get("195", 0.0)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -113,12 +145,12 @@ def test_training_prompts_do_not_show_what_the_classifier_learnt_from_the_note()
     assert held_out.leanings("natural-dev-heart-failure-diet-001") is None and held_out.leanings("mine") is None
 
 
-def test_what_was_held_out_is_stored_by_base(tmp_path):
+def test_what_was_held_out_is_stored_by_label(tmp_path):
     from data import held_out
 
     some = notes()
-    known, scored = fit(some), out_of_fold(some, {some[0].text})
-    held_out.save([("n-1", scored[some[0].text])], known, tmp_path / "held_out.npz")
-    ids, bases, codes = held_out._table(tmp_path / "held_out.npz")
-    assert bases == known.bases and codes == known.codes
-    assert ids["n-1"].tolist() == pytest.approx([scored[some[0].text][base].score for base in bases], abs=0.01)
+    known, scored = fit(some), out_of_fold(some, {some[0].text})[some[0].text]
+    held_out.save([("n-1", scored)], known.labels, tmp_path / "held_out.npz")
+    stored, labels = held_out._table(tmp_path / "held_out.npz")
+    assert labels == known.labels
+    assert scores(labels.leanings(stored["n-1"].tolist())) == pytest.approx(scores(scored), abs=0.01)

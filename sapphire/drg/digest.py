@@ -32,8 +32,10 @@ def digest(grounding: Grounding, text: str, version: str) -> tuple[list[str], li
 
 
 def named(grounding: Grounding, version: str) -> list[Evidence]:
-    """The diagnoses shown: the likely principal ones first, then MCCs and CCs by their chance."""
+    """The diagnoses shown: the likely principal ones first, then MCCs and CCs by their chance; the likeliest principal one always."""
     order = {each.code: i for i, each in reversed(list(enumerate(grounding.candidates))) if each.found}
+    for lead in grounding.coded[:1]:
+        order.setdefault(lead.code, len(grounding.candidates))
     by_source: dict[int, list[str]] = {}
     for each in grounding.coded:
         by_source.setdefault(int(each.source), []).append(each.code)

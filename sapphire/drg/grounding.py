@@ -10,7 +10,7 @@ a whole speak for (`leanings.py`) weighs in, and leads by itself to base DRGs of
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
@@ -18,7 +18,7 @@ from sapphire.drg.codebook import DEFAULT_VERSION, codebook
 from sapphire.drg.coding import Coded, code_as_a_coder, rules
 from sapphire.drg.conditions import Find, find, name
 from sapphire.drg.grouper import UNGROUPABLE, Claim, drg_of
-from sapphire.drg.leanings import Leaning, leanings
+from sapphire.drg.leanings import Leanings, leanings
 from sapphire.drg.patient import Patient, patient
 from sapphire.drg.ranking import Condition, Features, Prior, chance, gathered, prior, score, shared, softmax
 from sapphire.drg.status import FAMILY, PRESENT, UNCERTAIN
@@ -89,7 +89,7 @@ def ground(
     age: int | None = None,
     sex: str | None = None,
     discharge_status: int | None = None,
-    leaning: Mapping[str, Leaning] | None = None,
+    leaning: Leanings | None = None,
 ) -> Grounding:
     """The conditions of a note and its candidate DRGs; none where the note names no diagnosis that can be grouped.
 
@@ -104,15 +104,17 @@ def _ground(text: str, version: str, who: Patient) -> Grounding:
     return _grounded(text, version, who, leanings(text))
 
 
-def _grounded(text: str, version: str, who: Patient, leaning: Mapping[str, Leaning]) -> Grounding:
+def _grounded(text: str, version: str, who: Patient, leaning: Leanings) -> Grounding:
     conditions = judged(gathered(fitting(find(text, version), who)), text, prior())
     ways = principal_ways(conditions, text, who, version, prior(), leaning)
     if not any(way.condition for way in ways):
         return Grounding(tuple(conditions), (), (), who)
     odds = softmax([score(way.features, "principal") for way in ways])
-    likeliest = max((pair for pair in zip(odds, ways, strict=True) if pair[1].condition), key=lambda pair: pair[0])[1]
-    coded = tuple(_coded(likeliest.condition, conditions))
-    return Grounding(tuple(conditions), _candidates(ways, odds, conditions, version), coded, who)
+    named = [(odd, way.condition) for odd, way in zip(odds, ways, strict=True) if way.condition]
+    # What is denied or past may be wrongly read as such, and can lead; but not before what is stated.
+    _, first = max(named, key=lambda pair: (pair[1].status in (PRESENT, UNCERTAIN), pair[0]))
+    coded = tuple(_coded(first, conditions))
+    return Grounding(tuple(conditions), candidates(ways, odds, conditions, leaning, version), coded, who)
 
 
 def fitting(finds: Sequence[Find], who: Patient) -> list[Find]:
@@ -188,7 +190,7 @@ def principal_ways(
     who: Patient,
     version: str,
     known: Prior,
-    leaning: Mapping[str, Leaning],
+    leaning: Leanings,
     less: dict | None = None,
 ) -> list[Way]:
     """Every diagnosis that could be the principal one, with features and DRGs; then what the words alone lead to, by `leaning`."""
@@ -212,31 +214,41 @@ def principal_ways(
     return _weighed(ways, leaning, version)
 
 
-def _weighed(ways: Sequence[Way], leaning: Mapping[str, Leaning], version: str) -> list[Way]:
+def _weighed(ways: Sequence[Way], leaning: Leanings, version: str) -> list[Way]:
     """The ways with what the words say of their base DRGs, and the base DRGs for which the words speak and no way does."""
     drgs = codebook(version).drgs
     families = _families(version)
-    order = sorted((base for base in leaning if base in families), key=lambda base: -leaning[base].score)
+    known = leaning.bases
+    order = sorted((base for base in known if base in families), key=lambda base: -known[base].score)
     place = {base: i for i, base in enumerate(order)}
-    best = leaning[order[0]].score
+    best = known[order[0]].score
+    best_mdc = max(leaning.mdcs.values())
 
-    def said(bases: Iterable[str]) -> Features:
-        base = min(bases, key=lambda base: place.get(base, FAR))
-        value = leaning[base].score if base in leaning else UNLIKE
+    def said(led: Sequence[str]) -> Features:
+        base = min((drgs[drg].base for drg in led), key=lambda base: place.get(base, FAR))
+        value = known[base].score if base in known else UNLIKE
         rank = min(place.get(base, FAR), FAR)
-        return {"words": value, "words behind": best - value, "words rank": math.log1p(rank)}
+        mdc = max(leaning.mdcs.get(drgs[drg].mdc, UNLIKE) for drg in led)
+        return {
+            "words": value,
+            "words behind": best - value,
+            "words rank": math.log1p(rank),
+            "MDC": mdc,
+            "MDC behind": best_mdc - mdc,
+            "MDC first": float(mdc == best_mdc),
+            "operated": leaning.surgical * {"surgical": 1, "medical": -1}.get(drgs[led[-1]].type, 0),
+        }
 
     out, reached = [], set()
     for way in ways:
-        bases = [drgs[drg].base for drg in way.drgs]
-        reached.update(bases)
-        out.append(replace(way, features=way.features | said(bases)))
+        reached.update(drgs[drg].base for drg in way.drgs)
+        out.append(replace(way, features=way.features | said(way.drgs)))
     for base in order[:LEANINGS]:
         if base not in reached:
             led = families[base]
-            alone = {"words only": 1.0, "words only, behind": best - leaning[base].score}
+            alone = {"words only": 1.0, "words only, behind": best - known[base].score}
             alone["words only, surgical"] = float(drgs[led[0]].type == "surgical")
-            out.append(Way(None, leaning[base].code, said([base]) | alone | _led_to(led[-1], version), led))
+            out.append(Way(None, known[base].code, said(led) | alone | _led_to(led[-1], version), led))
     return out
 
 
@@ -337,13 +349,22 @@ def severities(conditions: Iterable[Condition], without: Condition | None) -> tu
     return no_mcc * no_cc, no_mcc * (1 - no_cc), 1 - no_mcc
 
 
-def _candidates(
-    ways: Sequence[Way], odds: Sequence[float], conditions: Sequence[Condition], version: str
+def _shares(way: Way, conditions: Sequence[Condition], leaning: Leanings, version: str) -> list[float]:
+    """The chances of a way's three severities: by the conditions named, times the odds that the words as a whole give the level."""
+    drgs = codebook(version).drgs
+    spoken = [math.exp(leaning.levels.get(drgs[drg].level, UNLIKE)) for drg in way.drgs]
+    shares = [a * b for a, b in zip(severities(conditions, way.condition), spoken, strict=True)]
+    return [share / sum(shares) for share in shares]
+
+
+def candidates(
+    ways: Sequence[Way], odds: Sequence[float], conditions: Sequence[Condition], leaning: Leanings, version: str
 ) -> tuple[Candidate, ...]:
+    """The likeliest DRGs of the ways, whose chances are `odds`."""
     total: dict[str, float] = defaultdict(float)
     best: dict[str, tuple[float, Way]] = {}
     for way, likely in zip(ways, odds, strict=True):
-        for drg, share in zip(way.drgs, severities(conditions, way.condition), strict=True):
+        for drg, share in zip(way.drgs, _shares(way, conditions, leaning, version), strict=True):
             total[drg] += likely * share
             if likely * share > best.get(drg, (-1.0, way))[0]:
                 best[drg] = (likely * share, way)

@@ -1,14 +1,15 @@
-"""What a note's words as a whole speak for: a linear classifier over base DRGs, for what no wording of the condition index names.
+"""What a note's words as a whole speak for: linear classifiers of the DRG, for what no wording of the condition index names.
 
-    leanings(text) -> {base DRG's title: Leaning}     # for all bases it knows
+    leanings(text) -> Leanings
 
-One support vector machine a base over single words, weighed by rarity (TF-IDF with logarithms of counts, length one), trained on the
+One support vector machine a base DRG, one an MDC, one a severity level and one for operations, over single words, weighed by rarity (TF-IDF with logarithms of counts, length one), trained on the
 training notes alone. `tables/leanings.npz` holds the strongest weights (`python -m data.fit_ranking`).
 """
 
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -31,23 +32,57 @@ class Leaning(NamedTuple):
     code: str
 
 
+class Leanings(NamedTuple):
+    """By title of a base DRG, by number of an MDC, by severity level, and for a surgical DRG; scores as in `Leaning`."""
+
+    bases: dict[str, Leaning]
+    mdcs: dict[str, float]
+    levels: dict[str, float]
+    surgical: float
+
+
+class Labels(NamedTuple):
+    """What scores speak for, in their order: B bases (with each one's commonest principal diagnosis), M MDCs, L levels, operations."""
+
+    bases: tuple[str, ...]
+    codes: tuple[str, ...]
+    mdcs: tuple[str, ...]
+    levels: tuple[str, ...]
+
+    def leanings(self, scores: Sequence[float]) -> Leanings:
+        """Of scores (B + M + L + 1,)."""
+        ends = len(self.bases), len(self.bases) + len(self.mdcs)
+        return Leanings(
+            bases=dict(zip(self.bases, map(Leaning, scores[: ends[0]], self.codes), strict=True)),
+            mdcs=dict(zip(self.mdcs, scores[ends[0] : ends[1]], strict=True)),
+            levels=dict(zip(self.levels, scores[ends[1] : -1], strict=True)),
+            surgical=scores[-1],
+        )
+
+    def packed(self) -> dict[str, np.ndarray]:
+        return {name: packed(value) for name, value in self._asdict().items()}
+
+    @classmethod
+    def unpacked(cls, table: Mapping[str, np.ndarray]) -> "Labels":
+        return cls(*(unpacked(table[name]) for name in cls._fields))
+
+
 @dataclass(frozen=True)
 class Classifier:
-    """Weights of V words for B bases, sparse by word: those of word w are `weights[starts[w]:starts[w + 1]]`, of the bases `owners[…]`.
+    """Weights of V words for C labels, sparse by word: those of word w are `weights[starts[w]:starts[w + 1]]`, of the labels `owners[…]`.
 
-    `rarity` (V,) multiplies a word's logarithmic count, `bias` (B,) is added. `codes` (B,) are each base's commonest principal diagnosis.
+    `rarity` (V,) multiplies a word's logarithmic count, `bias` (C,) is added.
     """
 
     vocabulary: dict[str, int]
-    bases: tuple[str, ...]
-    codes: tuple[str, ...]
+    labels: Labels
     rarity: np.ndarray
     bias: np.ndarray
     starts: np.ndarray
     owners: np.ndarray
     weights: np.ndarray
 
-    def leanings(self, text: str) -> dict[str, Leaning]:
+    def leanings(self, text: str) -> Leanings:
         out = self.bias.copy()
         counted = [(self.vocabulary[word], n) for word, n in Counter(words(text)).items() if word in self.vocabulary]
         values = [(place, (1 + math.log(n)) * float(self.rarity[place])) for place, n in counted]
@@ -55,7 +90,7 @@ class Classifier:
         for place, value in values:
             one = slice(self.starts[place], self.starts[place + 1])
             out[self.owners[one]] += self.weights[one] * (value / length)
-        return dict(zip(self.bases, map(Leaning, out.tolist(), self.codes), strict=True))
+        return self.labels.leanings(out.tolist())
 
     def save(self, path: Path) -> None:
         """One byte a weight, in 127ths of the largest."""
@@ -63,8 +98,7 @@ class Classifier:
         np.savez_compressed(
             path,
             vocabulary=packed(self.vocabulary),
-            bases=packed(self.bases),
-            codes=packed(self.codes),
+            **self.labels.packed(),
             rarity=self.rarity.astype(np.float16),
             bias=self.bias.astype(np.float16),
             starts=self.starts.astype(np.int32),
@@ -87,8 +121,7 @@ def classifier() -> Classifier:
     with files("sapphire.drg").joinpath("tables", "leanings.npz").open("rb") as file, np.load(file) as table:
         return Classifier(
             vocabulary={word: i for i, word in enumerate(unpacked(table["vocabulary"]))},
-            bases=unpacked(table["bases"]),
-            codes=unpacked(table["codes"]),
+            labels=Labels.unpacked(table),
             rarity=table["rarity"].astype(np.float32),
             bias=table["bias"].astype(np.float32),
             starts=table["starts"],
@@ -97,5 +130,5 @@ def classifier() -> Classifier:
         )
 
 
-def leanings(text: str) -> dict[str, Leaning]:
+def leanings(text: str) -> Leanings:
     return classifier().leanings(text)
