@@ -65,8 +65,7 @@ models: setup .venv/test.done
 	@test -f runs/sapphire-135m-merged/model.safetensors || $(BIN)/python -m train.base --adapter models/sapphire-135m-sft/adapter --out runs/sapphire-135m-merged
 	@$(TRAIN) train.grpo sapphire-135m-grpo && $(BIN)/python -m train.ship runs/sapphire-135m-grpo --base sapphire-135m-sft
 	@$(BIN)/python -m sapphire.models
-	@$(BIN)/python -m train.evaluate sapphire-135m-sft corpus/natural-dev.parquet --constrained --samples 1 --temperature 0 --max-tokens 400 --out runs/sapphire-135m-sft/dev.parquet
-	@$(BIN)/python -m train.calibrate runs/sapphire-135m-sft/dev.parquet
+	@$(foreach name,sapphire-135m-sft sapphire-135m-grpo,$(BIN)/python -m train.evaluate $(name) corpus/natural-dev.parquet --constrained --samples 1 --temperature 0 --max-tokens 400 --out runs/$(name)/dev.parquet && $(BIN)/python -m train.calibrate runs/$(name)/dev.parquet &&) true
 	@$(BIN)/python -m sapphire.models
 
 clean:

