@@ -65,7 +65,10 @@ models: setup .venv/test.done
 	@test -f runs/sapphire-135m-merged/model.safetensors || $(BIN)/python -m train.base --adapter models/sapphire-135m-sft/adapter --out runs/sapphire-135m-merged
 	@$(TRAIN) train.grpo sapphire-135m-grpo && $(BIN)/python -m train.ship runs/sapphire-135m-grpo --base sapphire-135m-sft
 	@$(BIN)/python -m sapphire.models
-	@$(foreach name,sapphire-135m-sft sapphire-135m-grpo,$(BIN)/python -m train.evaluate $(name) corpus/natural-dev.parquet --constrained --samples 1 --temperature 0 --max-tokens 400 --out runs/$(name)/dev.parquet && $(BIN)/python -m train.calibrate runs/$(name)/dev.parquet &&) true
+	@for name in sapphire-135m-sft sapphire-135m-grpo; do \
+		$(BIN)/python -m train.evaluate $$name corpus/natural-dev.parquet --constrained --samples 1 --temperature 0 --max-tokens 400 --out runs/$$name/dev.parquet && \
+		$(BIN)/python -m train.calibrate runs/$$name/dev.parquet || exit 1; \
+	done
 	@$(BIN)/python -m sapphire.models
 
 clean:

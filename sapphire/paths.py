@@ -46,10 +46,17 @@ def _made(folder: Path) -> Path:
 
 
 @contextmanager
-def scratch(folder: Path) -> Iterator[Path]:
-    """An empty folder inside `folder`, gone at the end; those that a kill left there a day ago or earlier go first."""
-    for left in folder.glob(".install-*"):
+def renewed(target: Path) -> Iterator[Path]:
+    """An empty folder that takes the target's place at the end, whole or not at all: after an error the target is as it was.
+
+    What else lies beside the empty folder is thrown away, and so is what a kill left there a day ago or earlier.
+    """
+    for left in target.parent.glob(".install-*"):
         if time.time() - left.stat().st_mtime > ABANDONED:
             shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=".install-", dir=folder) as work:
-        yield Path(work)
+    with tempfile.TemporaryDirectory(prefix=".install-", dir=target.parent) as work:
+        new = _made(Path(work, "new"))
+        yield new
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(new, target)

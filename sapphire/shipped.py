@@ -6,7 +6,6 @@ of its own, or `adapter`, a LoRA adapter's folder, with `base`, the model that i
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from sapphire.engines import EngineError
 from sapphire.engines.model_folder import find, read_card
-from sapphire.paths import scratch
+from sapphire.paths import renewed
 
 FOLDER = Path(__file__).parent.parent / "models"
 KIND = "Q8_0"  # of merged weights: half of F16's size, and faster on a CPU
@@ -57,17 +56,12 @@ def _install(source: Path, folder: Path, progress: Callable[[str], None]) -> Pat
     if _made_of(target) == made_of:
         return target
     progress(f"Putting {source.name} together ...")
-    with scratch(folder) as work:
-        new = work / "model"
-        new.mkdir(mode=0o700)
+    with renewed(target) as new:
         weights = new / f"{source.name}.gguf"
         _weights(source, record, folder, weights)
         card = {key: value for key, value in record.items() if key not in ("adapter", "base")}
         card |= {"file": weights.name, "made_of": made_of}
         (new / "model.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(new, target)
     return target
 
 

@@ -354,7 +354,8 @@ def _shares(way: Way, conditions: Sequence[Condition], leaning: Leanings, versio
     drgs = codebook(version).drgs
     spoken = [math.exp(leaning.levels.get(drgs[drg].level, UNLIKE)) for drg in way.drgs]
     shares = [a * b for a, b in zip(severities(conditions, way.condition), spoken, strict=True)]
-    return [share / sum(shares) for share in shares]
+    whole = sum(shares)
+    return [share / whole for share in shares]
 
 
 def candidates(
