@@ -1,7 +1,7 @@
 """The condition index's tables: `python -m data.wordings` writes what clinicians call each code, and the coder's rules.
 
-`sapphire/drg/tables/wordings.tsv.gz` holds one wording a line: codes (joined by +), kind, source, wording. Kind is D (diagnosis) or P
-(procedure); source n (name) or w (wording) of the knowledge tables, h (wording by hand, `knowledge/wordings.tsv`), t (official title, in
+`sapphire/drg/tables/wordings.tsv.gz` holds one wording a line: codes (joined by +), kind, source, wording, its stems and ranges as the index
+compares them (`sapphire/drg/index.py`). Kind is D (diagnosis) or P (procedure); source n (name) or w (wording) of the knowledge tables, h (wording by hand, `knowledge/wordings.tsv`), t (official title, in
 short forms) or o (title of a code for what has no code of its own). Numbers keep their range: "sodium of {118-128}". Nothing that the
 test split calls a condition is in it. `coding_rules.json` is `knowledge/index_rules.yaml` and `knowledge/rules.yaml` as the index reads them.
 """
@@ -18,6 +18,8 @@ from data.corpus_phrase import Phrase, Slot, fold
 from data.corpus_tables import KNOWLEDGE, Tables, load_tables, read_rules
 from sapphire.drg import icd
 from sapphire.drg.coding import Rule
+from sapphire.drg.index import line as table_line
+from sapphire.drg.index import wording
 
 TABLES = Path(sapphire.drg.__file__).parent / "tables"
 FILE = TABLES / "wordings.tsv.gz"
@@ -58,8 +60,9 @@ def lines(tables: Tables) -> list[str]:
     """One line a coding and wording, sorted; the test split's wordings are left out wherever they come from."""
     withheld = {form for record in _records(tables) for phrase in record.words.test for form in phrase.forms(10_000)}
     rows = [*_known(tables), *_by_hand(), *_titles()]
-    kept = {row for row in rows if fold(re.sub(r"\{[^}]*\}", "#", row[3])) not in withheld}
-    return sorted("\t".join(row) for row in kept)
+    kept = sorted(row for row in set(rows) if fold(re.sub(r"\{[^}]*\}", "#", row[3])) not in withheld)
+    made = (wording(tuple(codes.split("+")), kind, source, words) for codes, kind, source, words in kept)
+    return [table_line(each) for each in made if each]
 
 
 def _records(tables: Tables) -> list:
@@ -102,8 +105,8 @@ def _by_hand() -> Iterator[tuple[str, str, str, str]]:
         for code in codes:
             if not (icd.is_diagnosis(code) or icd.is_procedure(code)):
                 raise ValueError(f"{BY_HAND.name}, line {number}: {code} is no ICD-10 code; correct it.")
-        for wording in words.split(" / "):
-            yield "+".join(codes), kind, "h", wording.strip()
+        for said in words.split(" / "):
+            yield "+".join(codes), kind, "h", said.strip()
 
 
 def _titles() -> Iterator[tuple[str, str, str, str]]:

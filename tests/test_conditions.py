@@ -58,9 +58,12 @@ def test_conditions_are_named_by_words_abbreviations_titles_and_with_slips(text,
         ("Never had a stroke.", "stroke", RULED_OUT),
         ("Troponins negative, NSTEMI unlikely.", "NSTEMI", RULED_OUT),
         ("History of pulmonary embolism in 2015.", "pulmonary embolism", HISTORY),
-        ("Stroke four years ago.", "stroke", HISTORY),
-        ("Mother with breast cancer.", "breast cancer", FAMILY),
-        ("Family history of colon cancer.", "colon cancer", FAMILY),
+        ("Appendicitis four years ago.", "appendicitis", HISTORY),
+        ("Sickle cell disease, one acute chest syndrome at 15.", "acute chest syndrome", HISTORY),
+        ("Pneumonia at 3 days of oseltamivir.", "pneumonia", PRESENT),
+        ("Dad had pancreatitis at 71.", "pancreatitis", FAMILY),
+        ("Mother with appendicitis.", "appendicitis", FAMILY),
+        ("Family history of gout.", "gout", FAMILY),
         ("Recent pneumonia, fully resolved before this stay.", "pneumonia", RESOLVED),
         ("Probable aspiration pneumonia, treated for 7 days.", "aspiration pneumonia", UNCERTAIN),
         ("No PE, but pneumonia was found.", "pneumonia", PRESENT),
@@ -70,6 +73,18 @@ def test_conditions_are_named_by_words_abbreviations_titles_and_with_slips(text,
 )
 def test_a_mention_has_the_status_that_its_sentence_gives_it(text, words, status):
     assert code_of(text, words).status == status
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Family history of colon cancer.", "Z800"),
+        ("Mother with breast cancer.", "Z803"),
+        ("Stroke four years ago.", "Z8673"),
+    ],
+)
+def test_what_has_a_code_as_history_is_found_by_it(text, code):
+    assert [(each.codes, each.status) for each in find(text)] == [((code,), PRESENT)]
 
 
 def test_numbers_decide_where_a_wording_needs_them():

@@ -102,6 +102,18 @@ def test_words_alone_lead_to_a_candidate_that_no_find_names():
     assert lines[place].startswith(led[0].title.upper()) and "(often " in lines[place]
 
 
+def test_words_alone_lead_where_no_diagnosis_is_named():
+    found = ground(
+        "Right total hip arthroplasty through the posterior approach. Walked with therapy on the first day. Home with a walker."
+    )
+    assert {each.kind for each in found.conditions} == {"procedure"} and found.coded == ()
+    assert found.candidates and not any(each.found for each in found.candidates)
+
+
+def test_a_text_that_names_nothing_has_no_candidates():
+    assert ground("Came and went.").candidates == ()
+
+
 def test_the_words_weigh_in_with_the_severity():
     """Kidney injury is a CC; words that speak for no CC at all take chance from the DRG with one, and give it to that without."""
     text = "71F admitted with pneumonia and acute kidney injury. Antibiotics. Home."

@@ -7,7 +7,7 @@ from `data/knowledge/rules.yaml`.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 
 
@@ -22,6 +22,11 @@ class Rule:
     before: tuple[str, ...] = ()
     add: Mapping[str, str] = field(default_factory=dict)
     drop: tuple[str, ...] = ()
+
+    @cached_property
+    def letters(self) -> tuple[frozenset[str], ...]:
+        """Of each of `has` the first letters: most rules are told by them not to fit."""
+        return tuple(frozenset(pattern[0] for pattern in patterns) for patterns in self.has)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +62,17 @@ def matches(code: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _find(coded: list[Coded], patterns: tuple[str, ...]) -> Coded | None:
-    return next((item for item in coded if matches(item.code, patterns)), None)
+    for item in coded:  # a plain loop: this is asked some thousands of times a note
+        if matches(item.code, patterns):
+            return item
+    return None
 
 
 def apply_rule(rule: Rule, coded: list[Coded]) -> list[Coded]:
     """The codes (principal first) after one rule; the same list when the rule does not fit."""
-    found = [_find(coded, patterns) for patterns in rule.has]
-    if any(item is None for item in found) or _find(coded, rule.not_):
+    lead = _find(coded, rule.has[0])
+    if lead is None or not all(_find(coded, patterns) for patterns in rule.has[1:]) or _find(coded, rule.not_):
         return coded
-    lead = found[0]
     new = replace(lead, code=rule.replace.get(lead.code, lead.code))
     out = [replace(item, code=rule.replace[item.code]) if item.code in rule.replace else item for item in coded]
     present = {item.code for item in out}
@@ -80,8 +87,13 @@ def apply_rule(rule: Rule, coded: list[Coded]) -> list[Coded]:
 
 def code_as_a_coder(rules: Iterable[Rule], coded: list[Coded]) -> list[Coded]:
     """All rules from top to bottom, then every code once (the first stays). The principal diagnosis is the first code."""
+    named = {item.code[0] for item in coded}
     for rule in rules:
-        coded = apply_rule(rule, coded)
+        if any(letters.isdisjoint(named) for letters in rule.letters):
+            continue
+        before, coded = coded, apply_rule(rule, coded)
+        if coded is not before:
+            named = {item.code[0] for item in coded}
     seen: dict[str, Coded] = {}
     for item in coded:
         seen.setdefault(item.code, item)

@@ -69,7 +69,7 @@ class Grounding:
     """`conditions` in the order of the note, `candidates` the most likely first.
 
     `coded` is what a coder would report if the likeliest principal diagnosis were right, that one first; the `source` of a code is
-    the index of its condition.
+    the index of its condition; empty where no diagnosis of the note can be grouped, and the words alone lead to the candidates.
     """
 
     conditions: tuple[Condition, ...]
@@ -91,7 +91,7 @@ def ground(
     discharge_status: int | None = None,
     leaning: Leanings | None = None,
 ) -> Grounding:
-    """The conditions of a note and its candidate DRGs; none where the note names no diagnosis that can be grouped.
+    """The conditions of a note and its candidate DRGs; none where the note names nothing that the index knows.
 
     `leaning` is taken instead of what the classifier says of the text.
     """
@@ -106,14 +106,14 @@ def _ground(text: str, version: str, who: Patient) -> Grounding:
 
 def _grounded(text: str, version: str, who: Patient, leaning: Leanings) -> Grounding:
     conditions = judged(gathered(fitting(find(text, version), who)), text, prior())
+    if not conditions:  # words speak for something even in a text that is no note
+        return Grounding((), (), (), who)
     ways = principal_ways(conditions, text, who, version, prior(), leaning)
-    if not any(way.condition for way in ways):
-        return Grounding(tuple(conditions), (), (), who)
     odds = softmax([score(way.features, "principal") for way in ways])
     named = [(odd, way.condition) for odd, way in zip(odds, ways, strict=True) if way.condition]
     # What is denied or past may be wrongly read as such, and can lead; but not before what is stated.
-    _, first = max(named, key=lambda pair: (pair[1].status in (PRESENT, UNCERTAIN), pair[0]))
-    coded = tuple(_coded(first, conditions))
+    first = max(named, key=lambda pair: (pair[1].status in (PRESENT, UNCERTAIN), pair[0]), default=(0.0, None))[1]
+    coded = tuple(_coded(first, conditions)) if first else ()
     return Grounding(tuple(conditions), candidates(ways, odds, conditions, leaning, version), coded, who)
 
 
@@ -307,8 +307,8 @@ def _grouped(
     mccs = [code for each in weighty if each.level == "MCC" for code in each.codes]
     out, lead = [], ""
     for secondary in (plain, [*plain, *ccs], [*plain, *ccs, *mccs]):
-        coded = code_as_a_coder(rules(), [Coded(code, "") for code in (*first.codes, *secondary)])
-        lead = coded[0].code
+        coded = _reported((*first.codes, *secondary))
+        lead = coded[0]
         drg = _drg(_claim(coded, done, who, version))
         if drg in UNGROUPABLE:
             return None, lead
@@ -321,8 +321,13 @@ def _drg(claim: Claim) -> str:
     return drg_of(claim)[0]
 
 
-def _claim(coded: Sequence[Coded], procedures: tuple[str, ...], who: Patient, version: str) -> Claim:
-    codes = [each.code for each in coded]
+@lru_cache(maxsize=10_000)
+def _reported(codes: tuple[str, ...]) -> tuple[str, ...]:
+    """The codes as a coder would report them; the same ones come again with every set of procedures."""
+    return tuple(each.code for each in code_as_a_coder(rules(), [Coded(code, "") for code in codes]))
+
+
+def _claim(codes: Sequence[str], procedures: tuple[str, ...], who: Patient, version: str) -> Claim:
     return Claim(
         pdx=codes[0],
         sdx=tuple(codes[1:]),

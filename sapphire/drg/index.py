@@ -211,29 +211,43 @@ def _stretches(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
             start = i + 1
 
 
+def wording(codes: tuple[str, ...], kind: str, source: str, words: str) -> Wording | None:
+    """A phrase as the index compares it; None when nothing is left of its words. Ranges stand in braces: "sodium of {118-128}"."""
+    stems = folded(_RANGE.sub(" 987654321 ", words))
+    if not stems:
+        return None
+    ranges: list[tuple[float, float]] = []
+    if _RANGE.search(words):
+        # Every number of such a wording is compared by value, so fixed ones get a range of their own.
+        listed = iter([(float(low), float(high)) for low, high in _RANGE.findall(words)])
+        out = []
+        for each in stems:
+            if each == "9.87654e+08":
+                ranges.append(next(listed))
+                out.append(NUMBER)
+            elif re.fullmatch(r"\d+(\.\d+)?", each):
+                ranges.append((float(each), float(each)))
+                out.append(NUMBER)
+            else:
+                out.append(each)
+        stems = tuple(out)
+    return Wording(codes, kind, source, stems, words, tuple(ranges))
+
+
+def line(wording: Wording) -> str:
+    """The wording as a line of the table: codes, kind, source, words, stems, ranges. Stems are written down since to make them takes seconds."""
+    ranges = " ".join(f"{low:g}:{high:g}" for low, high in wording.ranges)
+    return "\t".join(
+        ("+".join(wording.codes), wording.kind, wording.source, wording.words, " ".join(wording.stems), ranges)
+    )
+
+
 def _rows() -> Iterator[Wording]:
     written = gzip.decompress(files("sapphire.drg").joinpath("tables", "wordings.tsv.gz").read_bytes()).decode()
-    for line in written.splitlines():
-        codes, kind, source, words = line.split("\t")
-        ranges: list[tuple[float, float]] = []
-        stems = folded(_RANGE.sub(" 987654321 ", words))
-        if len(stems) == 0:
-            continue
-        if _RANGE.search(words):
-            # Every number of such a wording is compared by value, so fixed ones get a range of their own.
-            listed = iter([(float(low), float(high)) for low, high in _RANGE.findall(words)])
-            out = []
-            for each in stems:
-                if each == "9.87654e+08":
-                    ranges.append(next(listed))
-                    out.append(NUMBER)
-                elif re.fullmatch(r"\d+(\.\d+)?", each):
-                    ranges.append((float(each), float(each)))
-                    out.append(NUMBER)
-                else:
-                    out.append(each)
-            stems = tuple(out)
-        yield Wording(tuple(codes.split("+")), kind, source, stems, words, tuple(ranges))
+    for row in written.splitlines():
+        codes, kind, source, words, stems, ranges = row.split("\t")
+        spans = tuple(tuple(map(float, span.split(":"))) for span in ranges.split())
+        yield Wording(tuple(codes.split("+")), kind, source, tuple(stems.split(" ")), words, spans)
 
 
 @cache
