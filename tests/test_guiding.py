@@ -8,7 +8,7 @@ from sapphire.completions import parse as parsed
 from sapphire.drg.claims import Context, check, claim_of, parse, write
 from sapphire.drg.codebook import codebook
 from sapphire.drg.grouper import drg_of
-from sapphire.drg.guiding import LINES, following, stay
+from sapphire.drg.guiding import LINES, following, leads_to, reachable, stay, towards
 from sapphire.engines import ModelCard, Sampling
 from sapphire.engines.backend import Watch
 from sapphire.engines.decoding import complete
@@ -71,10 +71,10 @@ def test_the_plain_prompt_is_not_guided_and_a_note_that_names_nothing_cannot_be(
 
 
 class Reader(Script):
-    """Likes to write a whole reasoning, line by line, then the title."""
+    """Likes to write a whole reasoning, line by line, and to answer a title."""
 
-    def __init__(self, *turns, liked):
-        super().__init__(*turns, size=3)
+    def __init__(self, *turns, liked, title=TITLE):
+        super().__init__(*turns, size=3, liked=title)
         self.reasoning = liked
 
     def odds(self, context, allowed, watch):
@@ -87,6 +87,10 @@ class Reader(Script):
         return {token: like / sum(likes.values()) for token, like in likes.items()}
 
 
+def title_of(drg):
+    return codebook().drgs[drg].title.upper()
+
+
 def reason(backend, stay, **sampling):
     pieces = []
     done = complete(backend, (["PROMPT"], ""), "43.1", Sampling(**sampling), pieces.append, Watch(9.0, None), stay)
@@ -97,19 +101,41 @@ def reason(backend, stay, **sampling):
 @pytest.mark.parametrize(
     ("turns", "forced"),
     [
-        (("<think>", "</think>\n<answer>", TITLE + "</answer>"), ("lines",)),
-        (("<think>- own words", "</think><answer>", TITLE + "</answer>"), ("lines",)),
-        (("Sure", "and so on", TITLE), (ALL[0], "lines", *ALL[1:])),
-        (("<think>", "\n- one line more", TITLE), ("lines", *ALL[1:])),
+        (("<think>", "</think>\n<answer>"), ("lines", *ALL[3:])),
+        (("<think>- own words", "</think><answer>"), ("lines", *ALL[3:])),
+        (("Sure", "and so on"), (ALL[0], "lines", *ALL[1:])),
+        (("<think>", "\n- one line more"), ("lines", *ALL[1:])),
     ],
 )
 def test_a_model_chooses_lines_and_its_own_tags_stand(heart, turns, forced):
-    liked = write(walk(heart, lambda choices: choices[min(1, len(choices) - 1)]))
-    done = reason(Reader(*turns, liked=liked), heart)
+    lines = walk(heart, lambda choices: choices[min(1, len(choices) - 1)])
+    liked = write(lines)
+    done = reason(Reader(*turns, liked=liked, title=title_of(leads_to(heart, lines))), heart)
     assert done.forced == forced
     assert parsed(done.text, codebook()).think == liked
     assert parsed(done.text, codebook()).well_formed
     assert done.head.split() == liked.split()[:50] and done.head in done.text
+
+
+def test_the_lines_lead_to_the_title_that_the_model_would_give_at_once(heart):
+    aims = sorted(reachable(heart))
+    assert len(aims) > 8
+    for aim in aims:
+        done = parsed(reason(Reader(liked="", title=title_of(aim)), heart).text, codebook())
+        assert done.drg.drg == aim == leads_to(heart, parse(done.think))
+        assert all(verdict.true for verdict in check(parse(done.think), NOTE, "43.1", Context(67, "M", 1)))
+
+
+def test_a_title_to_which_no_true_lines_lead_is_the_models_own_affair(heart):
+    """It reasons as it would, and disagrees with its lines if it will."""
+    birth = title_of("807")
+    done = reason(Reader("<think>", "</think><answer>", birth + "</answer>", liked="", title=birth), heart)
+    assert "807" not in reachable(heart) and done.forced == ("lines",)
+    assert parsed(done.text, codebook()).drg.drg == "807"
+
+
+def test_lines_that_cannot_lead_to_the_aim_are_offered_where_there_are_no_others(heart):
+    assert following(towards(heart, "807"), []) == following(heart, [])
 
 
 def test_samples_choose_differently_and_repeat_by_seed(heart):
