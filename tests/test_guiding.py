@@ -101,7 +101,8 @@ def reason(backend, stay, **sampling):
 @pytest.mark.parametrize(
     ("turns", "forced"),
     [
-        (("<think>", "</think>\n<answer>"), ("lines", *ALL[3:])),
+        (("<think>", "</think>\n<answer>", "its title"), ("lines",)),
+        (("<think>", "</think>\n<answer>", TITLE + "</answer>"), ("lines", *ALL[3:])),
         (("<think>- own words", "</think><answer>"), ("lines", *ALL[3:])),
         (("Sure", "and so on"), (ALL[0], "lines", *ALL[1:])),
         (("<think>", "\n- one line more"), ("lines", *ALL[1:])),
@@ -109,8 +110,9 @@ def reason(backend, stay, **sampling):
 )
 def test_a_model_chooses_lines_and_its_own_tags_stand(heart, turns, forced):
     lines = walk(heart, lambda choices: choices[min(1, len(choices) - 1)])
-    liked = write(lines)
-    done = reason(Reader(*turns, liked=liked, title=title_of(leads_to(heart, lines))), heart)
+    liked, title = write(lines), title_of(leads_to(heart, lines))
+    turns = [turn.replace("its title", f"{title}</answer>") for turn in turns]
+    done = reason(Reader(*turns, liked=liked, title=title), heart)
     assert done.forced == forced
     assert parsed(done.text, codebook()).think == liked
     assert parsed(done.text, codebook()).well_formed

@@ -21,7 +21,10 @@ FORCED_WORDS = {
     "title": "a title of the code book",
     "answer_close": "the end of the answer",
 }
-GUIDED = "The model chose each line of its reasoning among those that the note and CMS's rules bear out; quotes, codes and levels are not its own."
+GUIDED = (
+    "The model chose each line of its reasoning among those that the note and CMS's rules bear out and, where such lines lead to the DRG that it would "
+    "give at once, among those that do. Quotes, codes and levels are not its own."
+)
 
 
 def prediction_view(case: Case, role: str, card: ModelCard | None) -> None:

@@ -133,8 +133,7 @@ def complete(
         else:
             _think(draft, sampling)
         if led and led == stay.aim:
-            draft.force("title", codebook(version).drgs[led].title.upper())
-            draft.force("answer_close", ANSWER_CLOSE)
+            _answer(draft, Titles(version, led), sampling, chance)
         else:
             confidence = _answer(draft, titles(version), sampling, chance)
     else:

@@ -56,16 +56,18 @@ class Choices:
 
 
 class Titles(Choices):
-    """The answers that a version allows: each title in upper case (as the prompt asks), then `</answer>`."""
+    """The answers that a version allows: each title in upper case (as the prompt asks), then `</answer>`. `only`: the DRG whose title it must be."""
 
-    def __init__(self, version: str):
+    def __init__(self, version: str, only: str | None = None):
         self._book = codebook(version)
-        super().__init__(drg.title.upper() + ANSWER_CLOSE for drg in self._book.drgs.values())
+        drgs = [self._book.drgs[only]] if only else self._book.drgs.values()
+        super().__init__(drg.title.upper() + ANSWER_CLOSE for drg in drgs)
 
     def answer(self, title: str) -> str | None:
-        """The answer of a title in whatever spelling the code book accepts; None if it is no title."""
+        """The answer of a title in whatever spelling the code book accepts; None if it is none of these."""
         drg = self._book.by_title(title)
-        return drg and drg.title.upper() + ANSWER_CLOSE
+        answer = drg and drg.title.upper() + ANSWER_CLOSE
+        return answer if answer and self.whole(answer) else None
 
     def all(self) -> list[str]:
         """Every title in upper case, without the closing tag."""
