@@ -140,6 +140,14 @@ def test_lines_that_cannot_lead_to_the_aim_are_offered_where_there_are_no_others
     assert following(towards(heart, "807"), []) == following(heart, [])
 
 
+def test_where_the_way_to_the_aim_cannot_be_written_other_true_lines_are(heart):
+    aim = next(drg for drg in sorted(reachable(heart)) if "CHOLECYSTECTOMY" in title_of(drg))
+    reader = Reader(liked="", title=title_of(aim))
+    reader.vocabulary = {text: number for text, number in reader.vocabulary.items() if "8" not in text}  # of K81.0
+    lines = parse(parsed(reason(reader, heart).text, codebook()).think)
+    assert lines[0].kind == "principal diagnosis" and lines[0].codes != ("K810",) and lines[-1].kind == "severity"
+
+
 def test_samples_choose_differently_and_repeat_by_seed(heart):
     def text(seed):
         return reason(Reader(liked=""), heart, temperature=1.0, seed=seed).text

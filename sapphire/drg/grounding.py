@@ -309,7 +309,7 @@ def _grouped(
     for secondary in (plain, [*plain, *ccs], [*plain, *ccs, *mccs]):
         coded = _reported((*first.codes, *secondary))
         lead = coded[0]
-        drg = _drg(_claim(coded, done, who, version))
+        drg = drg_alone(_claim(coded, done, who, version))
         if drg in UNGROUPABLE:
             return None, lead
         out.append(drg)
@@ -317,7 +317,8 @@ def _grouped(
 
 
 @lru_cache(maxsize=500_000)
-def _drg(claim: Claim) -> str:
+def drg_alone(claim: Claim) -> str:
+    """The DRG of a claim, without why; remembered, since the ways of a note share most of their claims."""
     return drg_of(claim)[0]
 
 

@@ -11,15 +11,14 @@ every line so far stays as it is, and all are true (`claims.check`); so the orde
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import chain, combinations
 
 from sapphire.drg.claim import ClaimError
 from sapphire.drg.claims import Context, Evidence, check, claim_of, lines_for
 from sapphire.drg.conditions import level
 from sapphire.drg.digest import denied, done, named
-from sapphire.drg.grounding import Grounding
-from sapphire.drg.grouper import Claim, drg_of, group
+from sapphire.drg.grounding import Grounding, drg_alone
+from sapphire.drg.grouper import group
 from sapphire.drg.lines import DENIED, PRINCIPAL, PROCEDURE, SECONDARY, SEVERITY, Line
 
 LINES = 8  # from here on only the severity may follow; a reasoning by hand has seldom more
@@ -50,14 +49,16 @@ def stay(grounding: Grounding, text: str, version: str) -> Stay:
     )
 
 
-def towards(stay: Stay, drg: str) -> Stay:
+def towards(stay: Stay, drg: str | None) -> Stay:
+    """The stay whose reasoning shall lead to a DRG; to any with None."""
     return replace(stay, aim=drg)
 
 
 def reachable(stay: Stay) -> frozenset[str]:
+    """The DRGs to which the grouper comes by one of the diagnoses as principal, any of the procedures, and at most one CC or MCC."""
     first = (_line(PRINCIPAL, each) for each in stay.diagnoses)
     claims = (claim_of([line, *more], stay.context, stay.version) for line in first for more in _more(stay, [line]))
-    return frozenset(map(_drg, claims))
+    return frozenset(map(drg_alone, claims))
 
 
 def following(stay: Stay, lines: Sequence[Line]) -> list[Line]:
@@ -71,7 +72,7 @@ def following(stay: Stay, lines: Sequence[Line]) -> list[Line]:
 
 def leads_to(stay: Stay, lines: Sequence[Line]) -> str:
     """The DRG to which the lines lead."""
-    return _drg(claim_of(lines, stay.context, stay.version))
+    return drg_alone(claim_of(lines, stay.context, stay.version))
 
 
 def _true(stay: Stay, lines: Sequence[Line]) -> list[Line]:
@@ -114,11 +115,6 @@ def _more(stay: Stay, lines: Sequence[Line]) -> Iterable[list[Line]]:
     ]
     done = list(chain.from_iterable(combinations(procedures, n) for n in range(len(procedures) + 1)))
     return ([*some, *severe] for severe in [[], *([each] for each in weighty)] for some in done)
-
-
-@lru_cache(maxsize=50_000)
-def _drg(claim: Claim) -> str:
-    return drg_of(claim)[0]
 
 
 def _line(kind: str, shown: Evidence) -> Line:

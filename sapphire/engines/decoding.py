@@ -210,7 +210,9 @@ def _choices(stay: Stay, lines: Sequence[Line], backend: Backend) -> dict[str, L
     """What may be written next → its line. Lines that quote a tag or a character that is no token of its own are left out."""
     texts = {("\n- " if lines else "- ") + render(line): line for line in following(stay, lines)}
     known = backend.vocabulary.keys() | {"\n"}
-    return {text: line for text, line in texts.items() if set(text) <= known and not TAG.search(text)}
+    written = {text: line for text, line in texts.items() if set(text) <= known and not TAG.search(text)}
+    # Where the way to the aim cannot be written, any true line is better than none.
+    return written or (_choices(towards(stay, None), lines, backend) if stay.aim else {})
 
 
 def _close(draft: Draft) -> None:
