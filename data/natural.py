@@ -18,6 +18,7 @@ from data.corpus_plan import PROBES
 from sapphire.drg import icd
 from sapphire.drg.codebook import codebook
 from sapphire.drg.grouper import Claim, Grouping, group
+from sapphire.drg.rules import is_valid
 from sapphire.quotes import locate
 
 VERSION = "43.1"
@@ -86,6 +87,12 @@ def faults(record: dict) -> list[str]:
         return [f"{len(stay.poa)} POA indicators for {1 + len(stay.sdx)} diagnoses"]
     found = [f"{code} is no diagnosis code" for code in (stay.pdx, *stay.sdx) if not icd.is_diagnosis(code)]
     found += [f"{code} is no procedure code" for code in stay.procedures if not icd.is_procedure(code)]
+    found += [
+        f"{code} is no code of version {VERSION}, which ignores it"
+        for kind, codes in (("diagnosis", (stay.pdx, *stay.sdx)), ("procedure", stay.procedures))
+        for code in codes
+        if not is_valid(code, kind, VERSION)
+    ]
     grouped: Grouping = group(stay)
     if grouped.drg != record["drg"]:
         found.append(f"says {record['drg']}, the grouper says {grouped.drg} {grouped.title} ({grouped.return_code})")

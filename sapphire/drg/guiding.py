@@ -2,6 +2,7 @@
 
     following(stay, lines) -> list[Line]       # the lines that may come next; none when the reasoning is whole
     reachable(stay) -> frozenset[str]          # the DRGs to which such reasonings lead
+    possible(stay) -> dict[str, float]         # these and the index's, with the index's chance of each
     towards(stay, drg) -> Stay                 # the same, with only lines from which that DRG is reached
 
 The choices are what the grounded prompt shows: each diagnosis as the principal one, then the procedures, the CCs and MCCs and the denials. What
@@ -17,7 +18,7 @@ from sapphire.drg.claim import ClaimError
 from sapphire.drg.claims import Context, Evidence, check, claim_of, lines_for
 from sapphire.drg.conditions import level
 from sapphire.drg.digest import denied, done, named
-from sapphire.drg.grounding import Grounding, drg_alone
+from sapphire.drg.grounding import ELSEWHERE, Candidate, Grounding, drg_alone
 from sapphire.drg.grouper import group
 from sapphire.drg.lines import DENIED, PRINCIPAL, PROCEDURE, SECONDARY, SEVERITY, Line
 
@@ -26,7 +27,8 @@ LINES = 8  # from here on only the severity may follow; a reasoning by hand has 
 
 @dataclass(frozen=True)
 class Stay:
-    """What a reasoning can be made of: a note, and the finds in it that its prompt shows. `aim`: the DRG to which it shall lead, if any."""
+    """What a reasoning can be made of: a note, and the finds in it that its prompt shows. `candidates`: the condition index's DRGs
+    with its chances. `aim`: the DRG to which it shall lead, if any."""
 
     text: str
     version: str
@@ -34,6 +36,7 @@ class Stay:
     diagnoses: tuple[Evidence, ...]
     procedures: tuple[Evidence, ...]
     denials: tuple[Line, ...]
+    candidates: tuple[Candidate, ...]
     aim: str | None = None
 
 
@@ -46,6 +49,7 @@ def stay(grounding: Grounding, text: str, version: str) -> Stay:
         diagnoses=tuple(named(grounding, version)),
         procedures=tuple(done(grounding)),
         denials=tuple(denied(grounding, text)),
+        candidates=grounding.candidates,
     )
 
 
@@ -59,6 +63,11 @@ def reachable(stay: Stay) -> frozenset[str]:
     first = (_line(PRINCIPAL, each) for each in stay.diagnoses)
     claims = (claim_of([line, *more], stay.context, stay.version) for line in first for more in _more(stay, [line]))
     return frozenset(map(drg_alone, claims))
+
+
+def possible(stay: Stay) -> dict[str, float]:
+    """The DRGs that can be the answer, those of the condition index and the reachable ones, with the index's chance of each (0 to 1)."""
+    return dict.fromkeys(reachable(stay), ELSEWHERE) | {each.drg: each.probability for each in stay.candidates}
 
 
 def following(stay: Stay, lines: Sequence[Line]) -> list[Line]:

@@ -42,7 +42,7 @@ BEFORE = {
 # After the mention.
 AFTER = {
     RULED_OUT: r"(?:\w+ ){0,3}(?:considered|suspected|feared|entertained|raised|thought of)[^.;\n]{0,30}?\b(?:but|and|then)\b[^.;\n]{0,30}?(?:excluded|ruled out|\bnot\b|unlikely|negative|absent|never|\bno\b)"
-    r"|(?:was|were|is|has been|been|being|were all|all)? ?(?:ruled out|excluded|unlikely|negative|absent|not (?:found|seen|present|identified|confirmed|thought|felt|supported|demonstrated|detected|considered)|discarded|doubted|disproved|refuted)"
+    r"|(?:was|were|is|has been|been|being|were all|all)? ?(?:ruled out|excluded|unlikely|negative|neg\b|absent|not (?:found|seen|present|identified|confirmed|thought|felt|supported|demonstrated|detected|considered)|discarded|doubted|disproved|refuted)"
     r"|ruled out|is negative|was negative|not found|: (?:no|none|negative|neg|absent)\b|looked for|never (?:proven|confirmed|found|shown)|none seen|did not (?:occur|develop|recur)",
     UNCERTAIN: r"(?:is|was)? ?(?:possible|suspected|considered|likely|questioned|thought likely|entertained|in question|a concern|feared)",
     HISTORY: r"(?:\w+ ){0,2}(?:years?|months?|decades?|yrs?) (?:ago|earlier|before|back)|in (?:19|20)\d\d|in \d{4}|in (?:childhood|youth|adolescence)|as a (?:child|teenager|boy|girl|young)|\((?:19|20)\d\d\)|,? ?(?:19|20)\d\d\b|s/p|long ago|at age \d+|at \d{1,2}(?=[,.;:)]|\s+(?:and|years?|yrs?)\b|$)|removed",

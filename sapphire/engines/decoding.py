@@ -6,8 +6,8 @@ of the model's version may follow. What the model writes in the right form by it
 
 On the grounded prompt the reasoning is guided: the model chooses each line among those that the note and CMS's rules bear out
 (`sapphire.drg.guiding`), and what lies between two choices is read instead of decoded, which is ten times as fast. First it is asked,
-unseen, which title it would give at once; if such lines can lead there, they are kept to those that do, and the title is the one to which they led:
-left to itself, a small model names a severity that its own lines deny in every second note.
+unseen, which title it would give at once, the condition index's chance of each weighing in. That title is the answer, and if such lines can lead there,
+they are kept to those that do: left to itself, a small model names a severity that its own lines deny in every second note.
 """
 
 import random
@@ -17,7 +17,7 @@ from itertools import accumulate
 
 from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN, FORM, TAG, THINK_CLOSE, THINK_OPEN
 from sapphire.drg.codebook import codebook
-from sapphire.drg.guiding import Stay, following, leads_to, reachable, towards
+from sapphire.drg.guiding import Stay, following, possible, reachable, towards
 from sapphire.drg.lines import Line, render
 from sapphire.engines import Completion, Sampling
 from sapphire.engines.backend import Backend, Part, Token, Watch
@@ -126,15 +126,12 @@ def complete(
     draft.add(begun, [])
     if sampling.constrained:
         chance = random.Random(sampling.seed)
-        led = None
         if stay and sampling.max_thinking and _choices(stay, [], backend):
-            stay, confidence = _aimed(draft, stay, sampling, chance)
-            led = _guided(draft, sampling, stay, chance)
+            drg, confidence = _asked(draft, stay, sampling, chance)
+            _guided(draft, sampling, towards(stay, drg if drg in reachable(stay) else None), chance)
+            _answer(draft, Titles(version, drg), sampling, chance)
         else:
             _think(draft, sampling)
-        if led and led == stay.aim:
-            _answer(draft, Titles(version, led), sampling, chance)
-        else:
             confidence = _answer(draft, titles(version), sampling, chance)
     else:
         limit, begin = sampling.max_thinking + ANSWER, len(draft.text)
@@ -165,21 +162,31 @@ def _think(draft: Draft, sampling: Sampling) -> None:
     _close(draft)
 
 
-def _aimed(draft: Draft, stay: Stay, sampling: Sampling, chance: random.Random) -> tuple[Stay, float]:
-    """The stay with the DRG whose title the model would give without reasoning, if true lines can lead there; and the title's probability."""
-    form = titles(stay.version)
+def _asked(draft: Draft, stay: Stay, sampling: Sampling, chance: random.Random) -> tuple[str, float]:
+    """The DRG whose title the model would give without reasoning, and the title's probability by its own odds.
+
+    It chooses among the titles to which true lines can lead and those of the condition index, by its odds times the index's chance of each: what
+    neither names is hardly ever right, and the index's chance tells more than a small model's odds.
+    """
+    book = codebook(stay.version)
+    chances = {book.drgs[drg].title.upper() + ANSWER_CLOSE: share for drg, share in possible(stay).items()}
+    form = Choices(chances)
+
+    def pick(odds: dict[str, float], written: str) -> str:
+        best = {text: max(chances[answer] for answer in form.beginning(written + text)) for text in odds}
+        return _draw({text: share * best[text] for text, share in odds.items()}, sampling, chance)
+
     unseen = Draft(draft.backend, draft.context, lambda piece: None, draft.watch)
     asked = (THINK_CLOSE if draft.text else THINK_OPEN + THINK_CLOSE) + ANSWER_OPEN
     unseen.add(asked, draft.backend.encode(asked))
     begin = len(unseen.text)
-    confidence = _walk(unseen, form, lambda odds, written: _draw(odds, sampling, chance))
+    confidence = _walk(unseen, form, pick)
     draft.tokens += unseen.tokens
-    drg = codebook(stay.version).by_title(unseen.text[begin:].removesuffix(ANSWER_CLOSE))
-    return (towards(stay, drg.drg) if drg.drg in reachable(stay) else stay), confidence
+    return book.by_title(unseen.text[begin:].removesuffix(ANSWER_CLOSE)).drg, confidence
 
 
-def _guided(draft: Draft, sampling: Sampling, stay: Stay, chance: random.Random) -> str:
-    """The reasoning and the tags around it; the model chooses each line, and its own tags stand. Returns the DRG to which the lines lead."""
+def _guided(draft: Draft, sampling: Sampling, stay: Stay, chance: random.Random) -> None:
+    """The reasoning and the tags around it; the model chooses each line, and its own tags stand."""
 
     def opens(text: str, count: int) -> tuple[int, bool]:
         before, found, _ = text.partition(THINK_OPEN)
@@ -203,7 +210,6 @@ def _guided(draft: Draft, sampling: Sampling, stay: Stay, chance: random.Random)
     told = len(draft.text)
     draft.write(sampling, sampling.seed, TAGS, closes)
     _close(draft)
-    return leads_to(stay, lines)
 
 
 def _choices(stay: Stay, lines: Sequence[Line], backend: Backend) -> dict[str, Line]:
