@@ -16,6 +16,7 @@ import numpy as np
 from sapphire.drg.grounding import UNLIKE
 from sapphire.drg.leanings import Labels, Leanings, packed, unpacked
 
+STEPS = 64  # of one byte in a score of 1; most are between -1 and 1
 TABLE = Path(__file__).parent / "natural" / "held_out.npz"
 
 
@@ -24,7 +25,7 @@ def save(notes: Sequence[tuple[str, Leanings]], labels: Labels, path: Path = TAB
     np.savez_compressed(
         path,
         notes=packed(note_id for note_id, _ in notes),
-        scores=np.array([_scores(said, labels) for _, said in notes], np.float16),
+        scores=np.round(np.array([_scores(said, labels) for _, said in notes]) * STEPS).clip(-128, 127).astype(np.int8),
         **labels.packed(),
     )
 
@@ -42,7 +43,7 @@ def _scores(said: Leanings, labels: Labels) -> list[float]:
 def _table(path: Path = TABLE) -> tuple[dict[str, np.ndarray], Labels]:
     """Note_id → scores; and what these are of."""
     with np.load(path) as table:
-        notes = dict(zip(unpacked(table["notes"]), table["scores"].astype(np.float32), strict=True))
+        notes = dict(zip(unpacked(table["notes"]), table["scores"].astype(np.float32) / STEPS, strict=True))
         return notes, Labels.unpacked(table)
 
 

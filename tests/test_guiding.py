@@ -131,31 +131,27 @@ def test_the_lines_lead_to_the_title_that_the_model_would_give_at_once(heart):
         assert all(verdict.true for verdict in check(parse(done.think), NOTE, "43.1", Context(67, "M", 1)))
 
 
-def test_a_title_of_the_index_is_the_answer_though_no_true_lines_lead_there(heart):
-    """The reasoning is then any true lines; a title that neither index nor lines name is not asked for, whatever the model likes."""
+def test_a_title_to_which_no_true_lines_lead_is_the_models_own_affair(heart):
+    """It reasons as it would, and disagrees with its lines if it will."""
     birth = title_of("807")
-    turns = ("<think>", "</think><answer>", birth + "</answer>")
-    named = replace(heart, candidates=(Candidate("807", birth, 0.3, "O80", "birth"),))
-    done = reason(Reader(*turns, liked="", title=birth), named)
+    done = reason(Reader("<think>", "</think><answer>", birth + "</answer>", liked="", title=birth), heart)
     assert "807" not in reachable(heart) and done.forced == ("lines",)
     assert parsed(done.text, codebook()).drg.drg == "807"
-    unnamed = parsed(reason(Reader(*turns, liked="", title=birth), heart).text, codebook())
-    assert unnamed.drg.drg == leads_to(heart, parse(unnamed.think)) in reachable(heart)
 
 
 def test_the_indexs_chance_weighs_in(heart):
-    """Of two titles that the model likes alike the likelier one is taken; what it likes more than that, it takes nonetheless."""
+    """Of the titles that the model likes alike the likelier one is taken; what it likes more, where that outweighs the chance."""
     first, second = sorted(reachable(heart))[:2]
 
     def answer(liked, *chances):
-        found = tuple(
-            Candidate(drg, title_of(drg), share, "", "") for drg, share in zip((first, second), chances, strict=True)
-        )
-        return parsed(reason(Reader(liked="", title=liked), replace(heart, candidates=found)).text, codebook()).drg.drg
+        drgs = zip((first, second), chances, strict=True)
+        found = tuple(Candidate(drg, title_of(drg), share, "", "") for drg, share in drgs)
+        done = reason(Reader(liked="", title=title_of(liked)), replace(heart, candidates=found))
+        return parsed(done.text, codebook()).drg.drg
 
-    assert answer("", 0.2, 0.7) == second and answer("", 0.7, 0.2) == first
-    assert answer(title_of(second), 0.3, 0.25) == second
-    assert answer(title_of(second), 0.98, 0.001) == first
+    assert answer(second, 0.3, 0.25) == second and answer(second, 0.98, 1e-30) == first
+    assert answer("807", 0.3, 0.25) == "807"  # which the index does not name
+    assert {answer("807", 1e60, 0.0), answer("807", 0.0, 1e60)} == {first, second}
 
 
 def test_lines_that_cannot_lead_to_the_aim_are_offered_where_there_are_no_others(heart):

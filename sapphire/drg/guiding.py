@@ -2,7 +2,6 @@
 
     following(stay, lines) -> list[Line]       # the lines that may come next; none when the reasoning is whole
     reachable(stay) -> frozenset[str]          # the DRGs to which such reasonings lead
-    possible(stay) -> dict[str, float]         # these and the index's, with the index's chance of each
     towards(stay, drg) -> Stay                 # the same, with only lines from which that DRG is reached
 
 The choices are what the grounded prompt shows: each diagnosis as the principal one, then the procedures, the CCs and MCCs and the denials. What
@@ -18,7 +17,7 @@ from sapphire.drg.claim import ClaimError
 from sapphire.drg.claims import Context, Evidence, check, claim_of, lines_for
 from sapphire.drg.conditions import level
 from sapphire.drg.digest import denied, done, named
-from sapphire.drg.grounding import ELSEWHERE, Candidate, Grounding, drg_alone
+from sapphire.drg.grounding import Candidate, Grounding, drg_alone
 from sapphire.drg.grouper import group
 from sapphire.drg.lines import DENIED, PRINCIPAL, PROCEDURE, SECONDARY, SEVERITY, Line
 
@@ -63,11 +62,6 @@ def reachable(stay: Stay) -> frozenset[str]:
     first = (_line(PRINCIPAL, each) for each in stay.diagnoses)
     claims = (claim_of([line, *more], stay.context, stay.version) for line in first for more in _more(stay, [line]))
     return frozenset(map(drg_alone, claims))
-
-
-def possible(stay: Stay) -> dict[str, float]:
-    """The DRGs that can be the answer, those of the condition index and the reachable ones, with the index's chance of each (0 to 1)."""
-    return dict.fromkeys(reachable(stay), ELSEWHERE) | {each.drg: each.probability for each in stay.candidates}
 
 
 def following(stay: Stay, lines: Sequence[Line]) -> list[Line]:

@@ -17,7 +17,8 @@ from itertools import accumulate
 
 from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN, FORM, TAG, THINK_CLOSE, THINK_OPEN
 from sapphire.drg.codebook import codebook
-from sapphire.drg.guiding import Stay, following, possible, reachable, towards
+from sapphire.drg.grounding import ELSEWHERE
+from sapphire.drg.guiding import Stay, following, reachable, towards
 from sapphire.drg.lines import Line, render
 from sapphire.engines import Completion, Sampling
 from sapphire.engines.backend import Backend, Part, Token, Watch
@@ -165,24 +166,28 @@ def _think(draft: Draft, sampling: Sampling) -> None:
 def _asked(draft: Draft, stay: Stay, sampling: Sampling, chance: random.Random) -> tuple[str, float]:
     """The DRG whose title the model would give without reasoning, and the title's probability by its own odds.
 
-    It chooses among the titles to which true lines can lead and those of the condition index, by its odds times the index's chance of each: what
-    neither names is hardly ever right, and the index's chance tells more than a small model's odds.
+    The title that it likes best of all and those of the condition index are weighed by its odds times the index's chance: that chance tells more than
+    a small model's odds, and both together more than either. What the index does not name is taken where the model insists.
     """
-    book = codebook(stay.version)
-    chances = {book.drgs[drg].title.upper() + ANSWER_CLOSE: share for drg, share in possible(stay).items()}
-    form = Choices(chances)
-
-    def pick(odds: dict[str, float], written: str) -> str:
-        best = {text: max(chances[answer] for answer in form.beginning(written + text)) for text in odds}
-        return _draw({text: share * best[text] for text, share in odds.items()}, sampling, chance)
-
-    unseen = Draft(draft.backend, draft.context, lambda piece: None, draft.watch)
+    form, book = titles(stay.version), codebook(stay.version)
     asked = (THINK_CLOSE if draft.text else THINK_OPEN + THINK_CLOSE) + ANSWER_OPEN
-    unseen.add(asked, draft.backend.encode(asked))
-    begin = len(unseen.text)
-    confidence = _walk(unseen, form, pick)
-    draft.tokens += unseen.tokens
-    return book.by_title(unseen.text[begin:].removesuffix(ANSWER_CLOSE)).drg, confidence
+    known: dict[str, dict[str, float]] = {}  # titles share their beginnings
+
+    def walked(pick: Callable[[dict[str, float], str], str]) -> tuple[str, float]:
+        unseen = Draft(draft.backend, draft.context, lambda piece: None, draft.watch)
+        unseen.add(asked, draft.backend.encode(asked))
+        begin = len(unseen.text)
+        odds = _walk(unseen, form, pick, known)
+        draft.tokens += unseen.tokens
+        return book.by_title(unseen.text[begin:].removesuffix(ANSWER_CLOSE)).drg, odds
+
+    chances = {each.drg: each.probability for each in stay.candidates}
+    own = dict([walked(lambda odds, written: _draw(odds, sampling, chance))])
+    for drg in [drg for drg in chances if drg not in own]:
+        answer = book.drgs[drg].title.upper() + ANSWER_CLOSE
+        own |= [walked(lambda odds, written, answer=answer: _towards(answer[len(written) :], odds))]
+    drg = _draw({drg: odds * chances.get(drg, ELSEWHERE) for drg, odds in own.items()}, sampling, chance)
+    return drg, own[drg]
 
 
 def _guided(draft: Draft, sampling: Sampling, stay: Stay, chance: random.Random) -> None:
@@ -258,21 +263,29 @@ def _answer(draft: Draft, form: Titles, sampling: Sampling, chance: random.Rando
     return _walk(draft, form, lambda odds, written: _draw(odds, sampling, chance))
 
 
-def _walk(draft: Draft, form: Choices, pick: Callable[[dict[str, float], str], str]) -> float:
+def _walk(
+    draft: Draft,
+    form: Choices,
+    pick: Callable[[dict[str, float], str], str],
+    known: dict[str, dict[str, float]] | None = None,
+) -> float:
     """Write one of the choices; at each fork `pick` chooses a token by the odds of those that continue one, given what is written.
-    Returns the product of the chosen odds. Between forks nothing is decoded: what is certain has probability 1."""
+    Returns the product of the chosen odds. Between forks nothing is decoded: what is certain has probability 1. `known` keeps the odds of each fork for
+    another walk from the same place."""
     written, confidence = "", 1.0
+    known = {} if known is None else known
     while not form.whole(written):
         if text := form.certain(written):
             draft.add(text, draft.backend.encode(text))
         else:
-            allowed = form.next_tokens(written, draft.backend.vocabulary)
-            odds = draft.backend.odds(draft.context, allowed, draft.watch)
-            text = pick({allowed[token]: share for token, share in odds.items()}, written)
-            token = draft.backend.vocabulary[text]
-            confidence *= odds[token]
-            draft.tokens += 1
-            draft.add(text, [token])
+            if written not in known:
+                allowed = form.next_tokens(written, draft.backend.vocabulary)
+                odds = draft.backend.odds(draft.context, allowed, draft.watch)
+                known[written] = {allowed[token]: share for token, share in odds.items()}
+                draft.tokens += 1
+            text = pick(known[written], written)
+            confidence *= known[written][text]
+            draft.add(text, [draft.backend.vocabulary[text]])
         written += text
     return confidence
 
