@@ -142,10 +142,13 @@ def test_training_prompts_do_not_show_what_the_classifier_learnt_from_the_note()
     from pathlib import Path
 
     from data import corpus_natural, held_out
+    from data.fit_ranking import KNOWN
     from data.sft_rows import model_case
     from sapphire.prompts import grounded
 
-    cases = list(corpus_natural.cases("train", Path("data/natural")))[::12]
+    # Of the first writers the index's wordings know what the classifier no longer does.
+    notes = corpus_natural.cases("train", Path("data/natural"))
+    cases = [case for case in notes if case["note_id"].split("-")[2] not in KNOWN][::6]
     known = codebook(DEFAULT_VERSION).drgs
 
     def first_is_right(case, found):

@@ -22,8 +22,9 @@ FORCED_WORDS = {
     "answer_close": "the end of the answer",
 }
 GUIDED = (
-    "The model chose each line of its reasoning among those that the note and CMS's rules bear out and, where such lines lead to the DRG that it would "
-    "give at once, among those that do. Quotes, codes and levels are not its own."
+    "The DRG is the one that the model would give at once, weighed by the condition index's chance of each. The model chose the lines of its reasoning "
+    "among those that the note and CMS's rules bear out and, where such lines lead to that DRG, among those that do. Quotes, codes and levels are not "
+    "its own."
 )
 
 
