@@ -49,10 +49,10 @@ class Choices:
         return shared[len(written) : max(shared.rfind(" "), len(written))]
 
     def next_tokens(self, written: str, vocabulary: Mapping[str, int]) -> dict[int, str]:
-        """The tokens that continue one of them, id to text, where `vocabulary` is text to id."""
+        """The tokens that continue one of them, id to text and in the order of the texts, where `vocabulary` is text to id."""
         at = len(written)
         texts = {text[at:end] for text in self.beginning(written) for end in range(at + 1, at + 1 + LONGEST)}
-        return {vocabulary[text]: text for text in texts if text in vocabulary}
+        return {vocabulary[text]: text for text in sorted(texts) if text in vocabulary}
 
 
 class Titles(Choices):
