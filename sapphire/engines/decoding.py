@@ -127,13 +127,14 @@ def complete(
     draft.add(begun, [])
     if sampling.constrained:
         chance = random.Random(sampling.seed)
-        if stay and sampling.max_thinking and _choices(stay, [], backend):
-            drg, confidence = _asked(draft, stay, sampling, chance)
-            _guided(draft, sampling, towards(stay, drg if drg in reachable(stay) else None), chance)
-            _answer(draft, Titles(version, drg), sampling, chance)
+        guided = bool(stay and sampling.max_thinking and _choices(stay, [], backend))
+        asked = _asked(draft, stay, sampling, chance) if guided or (stay and stay.candidates) else None
+        if guided:
+            _guided(draft, sampling, towards(stay, asked[0] if asked[0] in reachable(stay) else None), chance)
         else:
             _think(draft, sampling)
-            confidence = _answer(draft, titles(version), sampling, chance)
+        confidence = _answer(draft, Titles(version, asked[0]) if asked else titles(version), sampling, chance)
+        confidence = asked[1] if asked else confidence
     else:
         limit, begin = sampling.max_thinking + ANSWER, len(draft.text)
         tokens = draft.write(sampling, sampling.seed, limit, lambda text, count: (len(text), False))
