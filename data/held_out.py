@@ -3,7 +3,7 @@
     leanings(note_id) -> Leanings | None     # None for a note that the shipped classifier did not learn from
 
 A training prompt shows these instead of what `sapphire/drg/leanings.py` says: that learnt from these very notes, so with it the first candidate's
-base DRG is right for 91% of them, and for 77% with classifiers that never saw the note or another of its writer. A model trained on such prompts would
+base DRG is right for 98% of them, and for 78% with classifiers that never saw the note or another of its writer. A model trained on such prompts would
 learn to repeat the first candidate. `data/natural/held_out.npz` is made by `python -m data.fit_ranking`.
 """
 

@@ -190,12 +190,12 @@ def test_where_no_line_can_be_written_the_model_writes_freely(heart):
     assert reason(letters, heart).text == f"<think>so</think><answer>{TITLE}</answer>"
 
 
-def test_without_a_line_to_choose_the_answer_is_weighed_all_the_same(heart):
-    """A note that states no diagnosis: it reasons freely, and the index knows by the words as a whole what the note is like."""
+def test_without_a_line_to_choose_there_is_none_and_the_answer_is_weighed_all_the_same(heart):
+    """A note that states no diagnosis; the index knows by the words as a whole what the note is like."""
     birth = title_of("807")
     bare = replace(heart, diagnoses=(), candidates=(Candidate("807", birth, 0.9, "O80", "birth", found=False),))
-    done = reason(Reader("<think>so</think><answer>", TITLE + "</answer>", liked="", title=birth), bare)
-    assert done.text == f"<think>so</think><answer>{birth}</answer>"
+    done = reason(Reader("<think>- own words", "</think><answer>", liked="", title=birth), bare)
+    assert done.text == f"<think></think><answer>{birth}</answer>"
 
 
 def test_lines_lead_to_a_drg(heart):

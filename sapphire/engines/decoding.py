@@ -13,6 +13,7 @@ they are kept to those that do: left to itself, a small model names a severity t
 import random
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 from sapphire.completions import ANSWER_CLOSE, ANSWER_OPEN, FORM, TAG, THINK_CLOSE, THINK_OPEN
@@ -132,7 +133,8 @@ def complete(
         if guided:
             _guided(draft, sampling, towards(stay, asked[0] if asked[0] in reachable(stay) else None), chance)
         else:
-            _think(draft, sampling)
+            # Of a note that states no diagnosis a small model's own lines are hardly ever true: better none.
+            _think(draft, replace(sampling, max_thinking=0) if asked else sampling)
         confidence = _answer(draft, Titles(version, asked[0]) if asked else titles(version), sampling, chance)
         confidence = asked[1] if asked else confidence
     else:
