@@ -135,8 +135,8 @@ def complete(
         else:
             # Of a note that states no diagnosis a small model's own lines are hardly ever true: better none.
             _think(draft, replace(sampling, max_thinking=0) if asked else sampling)
-        confidence = _answer(draft, Titles(version, asked[0]) if asked else titles(version), sampling, chance)
-        confidence = asked[1] if asked else confidence
+        answered = _answer(draft, Titles(version, asked[0]) if asked else titles(version), sampling, chance)
+        confidence = asked[1] if asked else answered
     else:
         limit, begin = sampling.max_thinking + ANSWER, len(draft.text)
         tokens = draft.write(sampling, sampling.seed, limit, lambda text, count: (len(text), False))
@@ -185,12 +185,13 @@ def _asked(draft: Draft, stay: Stay, sampling: Sampling, chance: random.Random) 
         return book.by_title(unseen.text[begin:].removesuffix(ANSWER_CLOSE)).drg, odds
 
     chances = {each.drg: each.probability for each in stay.candidates}
-    own = dict([walked(lambda odds, written: _draw(odds, sampling, chance))])
-    for drg in [drg for drg in chances if drg not in own]:
-        answer = book.drgs[drg].title.upper() + ANSWER_CLOSE
-        own |= [walked(lambda odds, written, answer=answer: _towards(answer[len(written) :], odds))]
-    drg = _draw({drg: odds * chances.get(drg, ELSEWHERE) for drg, odds in own.items()}, sampling, chance)
-    return drg, own[drg]
+    liked = dict([walked(lambda odds, written: _draw(odds, sampling, chance))])
+    for drg in chances:
+        if drg not in liked:
+            answer = book.drgs[drg].title.upper() + ANSWER_CLOSE
+            liked |= [walked(lambda odds, written, answer=answer: _towards(answer[len(written) :], odds))]
+    drg = _draw({drg: odds * chances.get(drg, ELSEWHERE) for drg, odds in liked.items()}, sampling, chance)
+    return drg, liked[drg]
 
 
 def _guided(draft: Draft, sampling: Sampling, stay: Stay, chance: random.Random) -> None:
