@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from sapphire.engines import EngineError, ModelCard
 from sapphire.engines.model_folder import Model, Server, find
@@ -45,9 +45,9 @@ class Served:
             return "ended"
         try:
             # Straight to this machine: a proxy of the environment must not be asked for it.
-            answer = httpx.Client(trust_env=False).get(self.server.url.removesuffix("/v1") + "/health", timeout=2.0)
+            answer = httpx2.Client(trust_env=False).get(self.server.url.removesuffix("/v1") + "/health", timeout=2.0)
             return "ready" if answer.status_code == 200 else "starting"
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return "starting"
 
     def wait(self, seconds: float) -> None:

@@ -161,7 +161,7 @@ class ServerEngine:
 
     def _find_kind(self) -> tuple[str, int]:
         """What answers there, and how many requests it takes at once: vLLM says its version, llama-server its properties."""
-        import httpx
+        import httpx2
 
         root = self._url.rstrip("/").removesuffix("/v1")
         for path, kind in (("/version", "vllm"), ("/props", "llama")):
@@ -169,7 +169,7 @@ class ServerEngine:
                 answer = self._client._client.get(root + path, timeout=ANSWERS_IN)
                 if answer.status_code == 200 and isinstance(answer.json(), dict) and _is(kind, answer.json()):
                     return kind, answer.json().get("total_slots") or PARALLEL[kind]
-            except httpx.HTTPError as error:
+            except httpx2.HTTPError as error:
                 raise EngineError(
                     f"The server {host(self._url)} does not answer ({type(error).__name__}); start it or check its address."
                 ) from None
@@ -248,10 +248,10 @@ def _is(kind: str, answer: dict[str, Any]) -> bool:
 def _client(url: str, key: str) -> Any:
     """A client that follows no redirect, reads no proxy for this machine, and tells nobody what it runs on."""
     try:
-        import httpx
+        import httpx2
         import openai
     except ImportError as error:
         raise EngineError(f"The package {error.name} is not installed; run `make setup`.") from error
-    limits = httpx.Limits(max_connections=max(PARALLEL.values()))
-    http = httpx.Client(trust_env=not is_loopback(host(url)), follow_redirects=False, limits=limits)
+    limits = httpx2.Limits(max_connections=max(PARALLEL.values()))
+    http = httpx2.Client(trust_env=not is_loopback(host(url)), follow_redirects=False, limits=limits)
     return openai.OpenAI(base_url=url, api_key=key, max_retries=2, http_client=http)
