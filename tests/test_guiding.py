@@ -184,10 +184,17 @@ def test_words_of_a_note_cannot_end_the_reasoning():
     assert done.text.count("</think>") == 1 and parsed(done.text, codebook()).well_formed
 
 
-def test_where_no_line_can_be_written_the_model_writes_freely(heart):
+def test_where_no_line_can_be_written_there_is_none(heart):
     letters = Reader("<think>so</think><answer>", TITLE + "</answer>", liked="")
     letters.vocabulary = {text: number for text, number in letters.vocabulary.items() if text != '"'}
-    assert reason(letters, heart).text == f"<think>so</think><answer>{TITLE}</answer>"
+    assert reason(letters, heart).text == f"<think></think><answer>{TITLE}</answer>"
+
+
+def test_a_note_in_which_nothing_is_found_gets_an_answer_without_lines():
+    empty = guided(Case("She was admitted and observed overnight, and went home with her daughter.", 58, "F", 1), CARD)
+    assert not (empty.diagnoses or empty.procedures or empty.candidates)
+    done = reason(Reader("<think>- own words", "</think><answer>", liked="", title=TITLE), empty)
+    assert done.text == f"<think></think><answer>{TITLE}</answer>"
 
 
 def test_without_a_line_to_choose_there_is_none_and_the_answer_is_weighed_all_the_same(heart):

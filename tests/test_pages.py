@@ -154,6 +154,21 @@ def test_the_review_shows_drg_reasoning_and_pending_reward(home):
     ]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "forced", "said"),
+    [
+        ("grounded", ["think_open", "think_close", "title"], "the condition index found no diagnosis in this note"),
+        ("grounded", [], "The model gave no reasoning."),
+        ("plain", ["think_open", "think_close"], "The model gave no reasoning."),
+    ],
+)
+def test_an_answer_without_lines_says_why(home, prompt, forced, said):
+    bare = "<think></think><answer>HEART FAILURE AND SHOCK WITH CC</answer>"
+    prediction = stored_prediction(completion=bare, prompt=prompt, forced=forced)
+    fill(home, notes=[stored_note()], predictions=[prediction])
+    assert said in words(review(home))
+
+
 @pytest.mark.parametrize(("role", "sees"), [("coder", True), ("cdi", True), ("advisor", True), ("physician", False)])
 def test_weights_reach_the_page_only_for_roles_that_may_see_them(home, role, sees):
     one_case(home, role)

@@ -20,6 +20,7 @@ VERDICT_ICONS = {
     "not in the note": ":material/question_mark:",
 }
 MARKS = {HOLDS: "holds by the note and CMS's rules", FAILS: "does not hold"}
+NOTHING_FOUND = "There is no reasoning: the condition index found no diagnosis in this note from which a line could start. The answer is a guess from the words alone."
 CHECK_ICONS = {HOLDS: ":green[:material/verified:]", FAILS: ":orange[:material/gpp_maybe:]"}
 
 
@@ -42,7 +43,9 @@ class ReviewForm:
         """The reasoning as numbered steps, each with its verdict."""
         steps = self.case.parsed.steps
         if not steps:
-            st.caption("The model gave no reasoning.")
+            said = self.case.prediction
+            kept_from_it = said["prompt"] == "grounded" and "think_close" in said["forced"]
+            st.caption(NOTHING_FOUND if kept_from_it else "The model gave no reasoning.")
             return
         found = self._checked()
         # A long reasoning scrolls by itself, so that the review below it stays near.

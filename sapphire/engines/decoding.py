@@ -129,12 +129,12 @@ def complete(
     if sampling.constrained:
         chance = random.Random(sampling.seed)
         guided = bool(stay and sampling.max_thinking and _choices(stay, [], backend))
-        asked = _asked(draft, stay, sampling, chance) if guided or (stay and stay.candidates) else None
+        asked = _asked(draft, stay, sampling, chance) if stay else None
         if guided:
             _guided(draft, sampling, towards(stay, asked[0] if asked[0] in reachable(stay) else None), chance)
         else:
-            # Of a note that states no diagnosis a small model's own lines are hardly ever true: better none.
-            _think(draft, replace(sampling, max_thinking=0) if asked else sampling)
+            # Of a note in which nothing is found a small model's own lines are hardly ever true: better none.
+            _think(draft, replace(sampling, max_thinking=0) if stay else sampling)
         answered = _answer(draft, Titles(version, asked[0]) if asked else titles(version), sampling, chance)
         confidence = asked[1] if asked else answered
     else:
