@@ -61,7 +61,6 @@ models: setup .venv/test.done
 	@$(TRAIN) train.sft sapphire-135m-start
 	@$(TRAIN) train.sft sapphire-135m-short
 	@$(TRAIN) train.sft sapphire-135m-words
-	@$(TRAIN) train.sft sapphire-135m-folds
 	@$(TRAIN) train.sft sapphire-135m-sft && $(BIN)/python -m train.ship runs/sapphire-135m-sft --base smollm2-135m-untuned
 	@test -f runs/sapphire-135m-merged/model.safetensors || $(BIN)/python -m train.base --adapter models/sapphire-135m-sft/adapter --out runs/sapphire-135m-merged
 	@$(TRAIN) train.grpo sapphire-135m-grpo && $(BIN)/python -m train.ship runs/sapphire-135m-grpo --base sapphire-135m-sft

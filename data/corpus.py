@@ -14,7 +14,7 @@ from tqdm import tqdm
 from data import corpus_cases, corpus_natural, corpus_qa, corpus_verify
 from data.corpus_card import Counts, write_card
 from data.corpus_cases import Recipe, recipe
-from data.corpus_files import CASES, QUESTIONS, SUBSETS, Gatherer, OutputError, whole
+from data.corpus_files import CASES, QUESTIONS, Gatherer, OutputError, whole
 from data.corpus_names import stale
 from data.corpus_tables import TablesError, load_tables
 
@@ -37,15 +37,10 @@ def build(made: Recipe, out: Path, command: str) -> Counts:
 
 
 def _others(folder: Path) -> dict[str, int]:
-    """The code book's questions, the notes written by hand, and which of these are of hands that the index does not know: file → rows."""
-    natural = {split: list(corpus_natural.cases(split)) for split in corpus_natural.SPLITS}
-    hands = {case["note_id"]: corpus_natural.writer(case["note_id"]) for case in natural["train"]}
+    """The code book's questions and the notes written by hand: file → rows."""
     files = {"qa.parquet": (list(corpus_qa.rows(load_tables())), QUESTIONS)}
-    files |= {f"natural-{split}.parquet": (cases, CASES) for split, cases in natural.items()}
-    files["subsets.parquet"] = (
-        [{"note_id": note_id, "new_hand": hand not in corpus_natural.KNOWN} for note_id, hand in hands.items()],
-        SUBSETS,
-    )
+    for split in corpus_natural.SPLITS:
+        files[f"natural-{split}.parquet"] = (list(corpus_natural.cases(split)), CASES)
     for name, (rows, schema) in files.items():
         gathered = Gatherer(schema)
         for row in rows:

@@ -40,7 +40,6 @@ CASES = pa.schema(
 QUESTIONS = pa.schema(
     [("prompt", _messages), ("completion", _messages), ("case_id", pa.string()), ("kind", pa.string())]
 )
-SUBSETS = pa.schema([("note_id", pa.string()), ("new_hand", pa.bool_())])
 CARD = "README.md"
 GATHERED = 1_000  # rows
 

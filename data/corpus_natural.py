@@ -15,13 +15,6 @@ from sapphire.drg.grouper import Claim, drg_of, group
 
 FOLDER = Path(__file__).parent / "natural"
 SPLITS = ("train", "dev", "test")
-# Writers from whose notes of `natural-train` the index's wordings were taken: in their notes it finds more than it will in a new hand's.
-KNOWN = frozenset("abcdefghi")
-
-
-def writer(note_id: str) -> str:
-    """The letters that stand for who wrote a note by hand: "aa" of natural-train-aa-017."""
-    return note_id.split("-")[2]
 
 
 def cases(split: str, folder: Path = FOLDER) -> Iterator[dict]:

@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 
 import sapphire.drg
 from data import held_out
-from data.corpus_natural import KNOWN
 from data.fit_leanings import Labelled, out_of_fold
 from data.fit_leanings import fit as fit_leanings
 from data.natural import case, records
@@ -38,8 +37,9 @@ from sapphire.drg.ranking import Condition, Prior, gathered
 TABLES = Path(sapphire.drg.__file__).parent / "tables"
 FOLDER = Path(__file__).parent / "natural" / "train"
 VERSION = "43.1"
-# A ranking that learns from notes whose wordings the index was given, and all the more from the corpus's, trusts its finds too much: one note of these
-# writers counts a quarter, and of the corpus none.
+# Writers from whose notes wordings were taken. In these notes, and all the more in the corpus's, the index finds more than it will in a new hand's, and a
+# ranking that learns from them trusts its finds too much: one of these counts a quarter, and of the corpus none.
+KNOWN = frozenset("abcdefghi")
 OF_KNOWN = 0.25
 LEARNT = 4000  # cases of the corpus that teach the classifier of words; with all 40,000 that there once were it was worse on notes by hand
 IN_WORDS = 3.0  # what a note by hand weighs there against one of the corpus

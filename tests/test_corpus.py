@@ -291,16 +291,6 @@ def test_duckdb_and_datasets_read_the_files(folder):
     assert loaded[0]["completion"][0]["role"] == "assistant"
 
 
-def test_subsets_tell_the_notes_of_hands_that_the_index_does_not_know(folder):
-    new = duckdb.sql(
-        f"select new_hand, list(note_id) from read_parquet('{folder}/subsets.parquet') group by 1"
-    ).fetchall()
-    notes = {hand: set(ids) for hand, ids in new}
-    assert notes[True] | notes[False] == set(pq.read_table(folder / "natural-train.parquet")["note_id"].to_pylist())
-    assert {corpus_natural.writer(note_id) for note_id in notes[False]} == corpus_natural.KNOWN
-    assert {"j", "aa"} <= {corpus_natural.writer(note_id) for note_id in notes[True]}
-
-
 def test_the_card_counts_what_is_there(folder):
     card = (folder / "README.md").read_text()
     assert f"| train.parquet | {pq.read_metadata(folder / 'train.parquet').num_rows} |" in card

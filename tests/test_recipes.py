@@ -86,7 +86,6 @@ def _changes(recipe) -> list[str]:
         (["beta=0.1"], "sets beta, which no recipe has"),
         (["trl.logging_steps=10"], "a run settles itself"),
         (["reward=lenient"], "it may be dense, balanced, strict"),
-        (["at_once=1.5"], "it is a share, from 0 to 1"),
         (["trl.nonsense=1"], "TRL refuses"),
         (["trl.per_device_train_batch_size=7"], "cannot be shared out"),
         (["trl.save_total_limit=1"], "2 or more"),

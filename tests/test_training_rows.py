@@ -120,18 +120,6 @@ def test_a_prompt_of_grpo_leaves_room_for_its_completion():
         longest(2000, vllm_max_model_length=300)
 
 
-def test_a_share_of_the_cases_asks_for_the_title_at_once(cases):
-    def asked(at_once, limit=None):
-        rows = load_rows(recipe("sft", cases / "train.parquet", at_once=at_once, limit=limit)).rows
-        return {row["case_id"]: "<think></think>" in row["completion"][0]["content"] for row in rows}
-
-    assert not any(asked(0.0).values()) and all(asked(1.0).values())
-    some = asked(0.5)
-    assert 0 < sum(some.values()) < len(some)
-    assert asked(0.5, limit=2).items() <= some.items()  # a case's form does not hang on the others
-    assert {case for case, short in asked(0.7).items() if short} >= {case for case, short in some.items() if short}
-
-
 def test_grpo_rows_hold_the_label_and_for_the_grounded_reward_the_stay(cases):
     row = load_rows(recipe("grpo", cases / "train.parquet")).rows[0]
     assert set(row) == {"prompt", "case_id", "drg", "drg_version"}

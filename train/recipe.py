@@ -56,8 +56,7 @@ class Recipe:
     `model`: a model folder, a folder in the layout of transformers, a LoRA adapter's folder or a name on the hub. `data`:
     files of cases (corpus, MIMIC) or of TRL rows (an export round); `subset`: columns of the `subsets.parquet` beside a file of
     cases, and the value wanted. `trace` is how much reasoning SFT's completions hold (data.sft_rows), `trace_form` the only form of a
-    full one that is taken; `at_once` is the share of cases, chosen by case_id, whose completion is the title after
-    an empty reasoning, which is what the engines ask for first (sapphire.engines.decoding). `questions`: files of code-book rows mixed into SFT. `batch_size`: rows (SFT, DPO) or
+    full one that is taken. `questions`: files of code-book rows mixed into SFT. `batch_size`: rows (SFT, DPO) or
     completions (GRPO) an optimizer step, whatever the number of GPUs. `max_tokens`: longest prompt and completion together (SFT)
     or longest prompt (GRPO), in tokens; longer rows are reported and left out. `lora`: peft's LoraConfig, none for full training.
 
@@ -75,7 +74,6 @@ class Recipe:
     subset: dict[str, Any] = field(default_factory=dict)
     trace: str = "full"
     trace_form: str | None = None
-    at_once: float = 0.0
     questions: tuple[str, ...] = ()
     limit: int | None = None
     credentialed: bool = False
@@ -171,8 +169,6 @@ def check(values: dict[str, Any], path: Path) -> Recipe:
     for key in LISTS:
         given = values.get(key, ())
         values[key] = tuple(map(str, (given,) if isinstance(given, str) else given))
-    if not 0 <= values.get("at_once", 0) <= 1:
-        raise RecipeError(f"{path} sets at_once to {values['at_once']!r}; it is a share, from 0 to 1.")
     for key, allowed in CHOICES.items():
         if values.get(key, allowed[0]) not in allowed:
             raise RecipeError(f"{path} sets {key} to {values[key]!r}; it may be {', '.join(allowed)}.")

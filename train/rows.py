@@ -124,9 +124,7 @@ def _sft_row(raw: dict, case_id: str, recipe: Recipe, where: str) -> tuple[dict 
     if recipe.trace_form and raw.get("trace_form") != recipe.trace_form:
         return None, f"the reasoning is not of the form {recipe.trace_form}"
     title = _drg(raw, where).title.upper()
-    if _share(case_id) < recipe.at_once:
-        think = ""
-    elif recipe.trace == "full":
+    if recipe.trace == "full":
         think = raw["trace"]
     else:
         lines, shown = reasoning(raw, model_case(raw), recipe.trace)
@@ -135,11 +133,6 @@ def _sft_row(raw: dict, case_id: str, recipe: Recipe, where: str) -> tuple[dict 
         think = write(lines)
     completion = [{"role": "assistant", "content": compose(think, title)}]
     return {**_question(raw, case_id, recipe), "completion": completion}, ""
-
-
-def _share(case_id: str) -> float:
-    """A number from 0 to 1 of a case, the same in every run and whatever other rows there are."""
-    return int(hashlib.sha256(case_id.encode()).hexdigest()[:8], 16) / 16**8
 
 
 def _grpo_row(raw: dict, case_id: str, recipe: Recipe, where: str) -> tuple[dict | None, str]:
