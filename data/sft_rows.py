@@ -26,7 +26,7 @@ from sapphire.drg.conditions import name
 from sapphire.drg.digest import denial, quotable
 from sapphire.drg.grounding import Grounding
 from sapphire.drg.grouper import Claim, drg_of, group
-from sapphire.notes import hospital_course
+from sapphire.notes import passage
 from sapphire.prompts import Case, grounded, messages
 from sapphire.quotes import locate
 
@@ -53,9 +53,9 @@ def rows(
 
 
 def model_case(case: Mapping[str, Any]) -> Case:
-    """What a model may know of a case: as when it predicts, its hospital course where a heading tells it, and the patient. What words
+    """What a model may know of a case: as when it predicts, a long note's hospital course or all of a short one, and the patient. What words
     speak for comes from classifiers that did not learn from the case."""
-    span = hospital_course(case["text"])
+    span = passage(case["text"])
     text = case["text"][slice(*span)] if span else case["text"]
     return Case(text, case["age"], case["sex"], case["discharge_status"], held_out.leanings(case.get("note_id") or ""))
 

@@ -172,11 +172,7 @@ def note_side(case: Case) -> None:
         {"M": "man", "F": "woman"}.get(note["sex"], ""),
     ]
     course = (note["course_start"], note["course_end"]) if note["course_end"] else None
-    read = (
-        "the model reads the marked hospital course"
-        if course
-        else "no hospital course found: the model reads the whole note"
-    )
+    read = f"the model reads the {'marked hospital course' if course else 'whole note'}"
     line = " · ".join(
         filter(None, [" ".join(filter(None, about)), counted(note["words"], "word"), read, note["source"] or ""])
     )

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 
-from sapphire.notes import Note, NotesError, Problem, hospital_course, read_notes
+from sapphire.notes import Note, NotesError, Problem, passage, read_notes
 from sapphire.store import Store
 from sapphire.store import notes as stored_notes
 
@@ -123,7 +123,7 @@ def stored_note(row: Mapping) -> Note:
 
 
 def _row(note: Note, import_id: str) -> dict:
-    course = hospital_course(note.text)
+    course = passage(note.text)
     start, end = course or (None, None)
     read = note.text[start:end] if course else note.text
     return asdict(note) | {

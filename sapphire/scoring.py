@@ -13,7 +13,7 @@ from typing import Any
 from sapphire.completions import parse
 from sapphire.drg.codebook import CodeBook, Drg, codebook
 from sapphire.engines import Cancelled, Completion, Engine, EngineError, ModelCard, Sampling
-from sapphire.notes import Note, NotesError, Problem, hospital_course, read_notes
+from sapphire.notes import Note, NotesError, Problem, passage, read_notes
 from sapphire.prediction_files import COLUMNS, OutputError, Part, finished
 from sapphire.prompts import Case
 from sapphire.rewards import breakdown, outcome, total
@@ -31,8 +31,8 @@ class Scored:
 
 
 def note_input(note: Note) -> str:
-    """What a model reads of a note: its brief hospital course, as in the paper, or all of it when no heading tells that."""
-    span = hospital_course(note.text)
+    """What a model reads of a note: its brief hospital course, as in the paper, or all of it when it is short or no heading tells that."""
+    span = passage(note.text)
     return note.text[slice(*span)] if span else note.text
 
 

@@ -26,7 +26,7 @@ def jsonl(path, *rows: dict):
 
 def test_a_note_is_stored_with_all_that_came_with_it(store, tmp_path):
     row = {
-        "note_id": "n1", "text": COURSE, "age": 70, "sex": "F", "pdx": "A419", "sdx": ["J189", "R6520"], "poa": ["Y", "Y", "Y"],
+        "note_id": "n1", "text": f"{COURSE}{' aspirin' * 600}", "age": 70, "sex": "F", "pdx": "A419", "sdx": ["J189", "R6520"], "poa": ["Y", "Y", "Y"],
         "drg": "871", "drg_version": "43.1", "trap": ["two_principals"], "credentialed": True,
     }  # fmt: skip
     report = import_files(store, [jsonl(tmp_path / "a.jsonl", row)], "ana")
@@ -37,6 +37,13 @@ def test_a_note_is_stored_with_all_that_came_with_it(store, tmp_path):
     note = stored_note(stored)
     assert isinstance(note, Note)
     assert (note.age, note.sdx, note.credentialed, note.trap) == (70, ("J189", "R6520"), True, ("two_principals",))
+
+
+def test_of_a_short_note_all_is_read(store, tmp_path):
+    import_files(store, [jsonl(tmp_path / "a.jsonl", {"note_id": "n1", "text": COURSE})], "ana")
+    stored = store.read("SELECT course_start, course_end, snippet FROM current_note")[0]
+    assert (stored["course_start"], stored["course_end"]) == (None, None)
+    assert stored["snippet"].startswith("Brief Hospital Course: Admitted")
 
 
 def test_the_same_file_again_stores_nothing_and_another_text_under_the_same_id_is_a_problem(store, tmp_path):

@@ -54,9 +54,11 @@ class Told:
                 yield self.answers[text]
 
 
-def test_the_model_reads_the_hospital_course():
+def test_the_model_reads_the_hospital_course_of_a_long_note_and_all_of_a_short_one():
     text = "Chief Complaint:\ndyspnea\n\nBrief Hospital Course:\nHe was diuresed and went home.\n\nDischarge Medications:\nx"
-    assert note_input(Note("a", text)).strip() == "He was diuresed and went home."
+    assert note_input(Note("a", text + " aspirin" * 600)).strip() == "He was diuresed and went home."
+    assert note_input(Note("a", text)) == text
+    assert note_input(Note("a", "He was diuresed " * 600)) == "He was diuresed " * 600
     assert note_input(Note("a", "He was diuresed.")) == "He was diuresed."
 
 

@@ -210,13 +210,17 @@ def test_a_file_whose_last_blocks_are_free_is_sound(path):
 def test_a_database_of_an_older_schema_is_brought_up_to_date_with_all_it_holds(path, monkeypatch):
     monkeypatch.setattr(database, "MIGRATIONS", database.MIGRATIONS[:1])
     store = open_store(path)
-    store.append("note", [note("a", "an old note")])
+    store.append("note", [note("a", "an old note", words=600, course_start=3, course_end=6)])
+    store.append("note", [note("long", "another", words=601, course_start=3, course_end=6)])
     store.close()
     monkeypatch.undo()
     store = open_store(path)
     steps = [row["name"] for row in store.read("SELECT name FROM schema_step ORDER BY number")]
     assert steps == [step.name for step in database.MIGRATIONS]
-    assert store.read("SELECT note_id, text FROM current_note") == [{"note_id": "a", "text": "an old note"}]
+    assert store.read("SELECT note_id, text, course_start, course_end FROM current_note ORDER BY note_id") == [
+        {"note_id": "a", "text": "an old note", "course_start": None, "course_end": None},
+        {"note_id": "long", "text": "another", "course_start": 3, "course_end": 6},
+    ]
     store.append("ballot_event", [{"ballot_id": "b", "kind": "opened", "author": "ana", "run_ids": ["x", "y"]}])
     assert store.read("SELECT open, run_ids FROM current_ballot") == [{"open": True, "run_ids": ["x", "y"]}]
     store.close()

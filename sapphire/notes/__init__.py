@@ -13,7 +13,7 @@ from sapphire.drg.codebook import DEFAULT_VERSION, VERSIONS, codebook
 from sapphire.notes.columns import NOT_UTF8, clean_text, guess, is_mimic, read_value
 from sapphire.notes.previews import Preview, preview
 from sapphire.notes.rows import NotesError, Row
-from sapphire.notes.sections import Section, hospital_course, sections
+from sapphire.notes.sections import Section, hospital_course, passage, sections
 from sapphire.notes.sources import Table, open_table
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Problem",
     "Section",
     "hospital_course",
+    "passage",
     "preview",
     "read_notes",
     "sections",

@@ -87,6 +87,10 @@ _COMMA_FOR_BREAK = re.compile(r",(?=[A-Z])|(?<=[A-Z.:]),(?=\d{1,2}\.)")
 _LINE_LENGTH = 400  # characters; a text with fewer breaks than one in so many has lost them
 
 
+# Of a note with so many words or fewer a model reads everything: it has room for it, and a diagnosis often stands under another heading than the course's.
+WHOLE = 600
+
+
 class Section(NamedTuple):
     """A heading as written and the span of its body, `text[start:end]`."""
 
@@ -122,6 +126,13 @@ def hospital_course(text: str) -> tuple[int, int] | None:
             spans.append((heading.rank, start - stop, start, stop))
     spans = [span for span in spans if span[1]]
     return min(spans)[2:] if spans else None
+
+
+def passage(text: str) -> tuple[int, int] | None:
+    """Span of what a model reads of a note: its brief hospital course, as in the paper. None for all of it: of a note of at most
+    WHOLE words, and where no heading tells the course."""
+    span = hospital_course(text)
+    return span if span and len(text.split()) > WHOLE else None
 
 
 def sections(text: str) -> list[Section]:
