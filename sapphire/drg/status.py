@@ -135,7 +135,7 @@ def _after(text: str, end: int, last: int) -> list[Said]:
 
 # What kind of section a heading opens; the first that fits.
 SECTIONS = [
-    ("family", r"family|fhx?\b"),
+    ("family", r"^family$|\bfamily (?:medical )?(?:history|hx)\b|\bfhx?\b"),  # no "family meeting"
     ("social", r"social|habits"),
     ("allergies", r"allerg"),
     (
