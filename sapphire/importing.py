@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 
-from sapphire.notes import Note, NotesError, Problem, passage, read_notes
+from sapphire.notes import Note, NotesError, Problem, hospital_course, passage, read_notes
 from sapphire.store import Store
 from sapphire.store import notes as stored_notes
 
@@ -123,14 +123,15 @@ def stored_note(row: Mapping) -> Note:
 
 
 def _row(note: Note, import_id: str) -> dict:
-    course = passage(note.text)
-    start, end = course or (None, None)
-    read = note.text[start:end] if course else note.text
+    start, end = passage(note.text) or (None, None)
+    # By its course a case is recognised better than by "DISCHARGE SUMMARY".
+    course = hospital_course(note.text)
+    told = note.text[slice(*course)] if course else note.text
     return asdict(note) | {
         "import_id": import_id,
         "text_hash": text_hash(note.text),
         "words": len(note.text.split()),
         "course_start": start,
         "course_end": end,
-        "snippet": " ".join(read.split())[:SNIPPET],
+        "snippet": " ".join(told.split())[:SNIPPET],
     }

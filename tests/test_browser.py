@@ -29,10 +29,11 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-NOTES = """note_id,age,sex,text
+# The first note is too long to be read whole, so that its hospital course is marked.
+NOTES = f"""note_id,age,sex,text
 stay-1,71,F,"Brief Hospital Course:
 Admitted with dyspnea. Acute on chronic systolic heart failure, diuresed. <script>window.hacked = true</script> Went home well.
-Discharge Disposition: Home"
+Discharge Disposition: Home{" with aspirin" * 300}"
 stay-2,55,M,"Hospital Course: Right lower lobe pneumonia treated with ceftriaxone."
 stay-3,40,M,
 """

@@ -43,7 +43,7 @@ def test_of_a_short_note_all_is_read(store, tmp_path):
     import_files(store, [jsonl(tmp_path / "a.jsonl", {"note_id": "n1", "text": COURSE})], "ana")
     stored = store.read("SELECT course_start, course_end, snippet FROM current_note")[0]
     assert (stored["course_start"], stored["course_end"]) == (None, None)
-    assert stored["snippet"].startswith("Brief Hospital Course: Admitted")
+    assert stored["snippet"].startswith("Admitted with sepsis")
 
 
 def test_the_same_file_again_stores_nothing_and_another_text_under_the_same_id_is_a_problem(store, tmp_path):

@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
@@ -51,12 +52,20 @@ def imported(path: Path) -> Iterator[tuple[str, bool]]:
             yield package, node in at_once
 
 
+@cache
+def providers() -> dict[str, set[str]]:
+    """Package → the distributions that hold it."""
+    return {package: set(map(plain, names)) for package, names in packages_distributions().items()}
+
+
+@cache
+def with_app() -> set[str]:
+    return brought(named("requirements-app.txt"))
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_import_is_installed_with_the_app_or_waits_until_it_is_needed(path):
-    with_app, for_more = (
-        brought(named("requirements-app.txt")),
-        named("requirements.txt") | named("requirements-ray.txt"),
-    )
+    for_more = named("requirements.txt") | named("requirements-ray.txt")
     for package, at_once in imported(path):
-        providers = {plain(name) for name in packages_distributions().get(package, (package,))}
-        assert providers & with_app or (not at_once and providers & for_more), f"{path.name} imports {package}"
+        holders = providers().get(package, {package})
+        assert holders & with_app() or (not at_once and holders & for_more), f"{path.name} imports {package}"

@@ -122,7 +122,7 @@ def note_view(text: str, course: tuple[int, int] | None, quotes: list[tuple[int,
     """Draw a note.
 
     Args:
-        course: offsets of the brief hospital course, which the model reads; None when the note has no such section.
+        course: offsets of the brief hospital course, where that is all that the model reads; None when it reads the whole note.
         quotes: offsets of what the reasoning quotes.
         about: one line above the text: age, sex, length, source.
     """

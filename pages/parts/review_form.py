@@ -52,9 +52,9 @@ class ReviewForm:
         box = st.container(height=460 if len(steps) > 8 else "content", border=len(steps) > 8)
         verdicts = list(self.case.form.step_verdicts) + [None] * len(steps)
         for i, step in enumerate(steps):
-            number, row = box.columns([0.35, 8.6], gap="small")
+            number, step_side = box.columns([0.35, 8.6], gap="small")
             # Not columns: where the page is narrow the verdict goes below the words instead of losing its last button.
-            row = row.container(horizontal=True, gap="small")
+            row = step_side.container(horizontal=True, gap="small")
             words, verdict = row.container(width="stretch"), row.container(width="content")
             judged = found.steps[i]
             number.markdown(f":gray[{i + 1}] {CHECK_ICONS.get(judged.state, '')}")

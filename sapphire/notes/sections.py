@@ -131,8 +131,7 @@ def hospital_course(text: str) -> tuple[int, int] | None:
 def passage(text: str) -> tuple[int, int] | None:
     """Span of what a model reads of a note: its brief hospital course, as in the paper. None for all of it: of a note of at most
     WHOLE words, and where no heading tells the course."""
-    span = hospital_course(text)
-    return span if span and len(text.split()) > WHOLE else None
+    return hospital_course(text) if len(text.split()) > WHOLE else None
 
 
 def sections(text: str) -> list[Section]:
