@@ -5,21 +5,25 @@
 Nothing but the note's words is used. `grounding.py` makes of the finds what a coder would report.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import pairwise
 
 from sapphire.drg import icd
 from sapphire.drg.codebook import DEFAULT_VERSION
 from sapphire.drg.grouper import Claim
 from sapphire.drg.index import SOURCES, Match, index
 from sapphire.drg.rules import answer, facts, is_valid
+from sapphire.drg.senses import guarded, misread
 from sapphire.drg.status import FAMILY, PRESENT, section_at, status
 from sapphire.drg.tokens import Token, tokens
 
 LEAST = 0.62  # score of a find
 RIVAL = 0.6  # an alternative's strength, as a share of the best
 ALTERNATIVES = 4
+DENIALS = frozenset(("no", "not", "never", "without", "deni", "deny"))
 _ORDER = {source: i for i, source in enumerate(SOURCES)}
 
 
@@ -54,7 +58,9 @@ def find(text: str, version: str = DEFAULT_VERSION) -> list[Find]:
     matches = [
         match
         for match in index().matches(words)
-        if match.score >= LEAST and all(is_valid(code, _kind(match), version) for code in match.wording.codes)
+        if match.score >= LEAST
+        and not _denied_within(match, words, text)
+        and all(is_valid(code, _kind(match), version) for code in match.wording.codes)
     ]
     matches.sort(key=_strength, reverse=True)
     taken: dict[int, int] = {}
@@ -70,7 +76,26 @@ def find(text: str, version: str = DEFAULT_VERSION) -> list[Find]:
         elif len(owners) == 1:
             _note_rival(match, chosen[owner := owners.pop()], others[owner])
     finds = [_find(text, words, match, rivals, version) for match, rivals in zip(chosen, others, strict=True)]
-    return sorted(finds, key=lambda each: (each.start, each.end))
+    return sorted((each for each in finds if _meant(text, each)), key=lambda each: (each.start, each.end))
+
+
+def _meant(text: str, find: Find) -> bool:
+    """Whether the words are meant as what they name. Factors that influence health (Z00 to Z99) may be what one guards against."""
+    if misread(text, find.start, find.end):
+        return False
+    return find.kind == "procedure" or find.codes[0].startswith("Z") or not guarded(text, find.start, find.end)
+
+
+def _denied_within(match: Match, words: list[Token], text: str) -> bool:
+    """Whether a word between those of a scattered wording denies the next of them: "streptococcus exposure, but no sepsis"."""
+    places = sorted(match.places)
+    if places[-1] - places[0] + 1 == len(places) or match.wording.codes[0].startswith("Z"):
+        return False
+    for here, following in pairwise(places):
+        for i in range(here + 1, following):
+            if words[i].stem in DENIALS and not re.search(r"[,;:()=]", text[words[i].end : words[following].start]):
+                return True
+    return False
 
 
 def _kind(match: Match) -> str:

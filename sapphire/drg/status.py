@@ -45,7 +45,7 @@ AFTER = {
     r"|(?:was|were|is|has been|been|being|were all|all)? ?(?:ruled out|excluded|unlikely|negative|neg\b|absent|not (?:found|seen|present|identified|confirmed|thought|felt|supported|demonstrated|detected|considered)|discarded|doubted|disproved|refuted)"
     r"|ruled out|is negative|was negative|not found|: (?:no|none|negative|neg|absent)\b|looked for|never (?:proven|confirmed|found|shown)|none seen|did not (?:occur|develop|recur)",
     UNCERTAIN: r"(?:is|was)? ?(?:possible|suspected|considered|likely|questioned|thought likely|entertained|in question|a concern|feared)",
-    HISTORY: r"(?:\w+ ){0,2}(?:years?|months?|decades?|yrs?) (?:ago|earlier|before|back)|in (?:19|20)\d\d|in \d{4}|in (?:childhood|youth|adolescence)|as a (?:child|teenager|boy|girl|young)|\((?:19|20)\d\d\)|,? ?(?:19|20)\d\d\b|s/p|long ago|at age \d+|at \d{1,2}(?=[,.;:)]|\s+(?:and|years?|yrs?)\b|$)|removed",
+    HISTORY: r"(?:\w+ ){0,2}(?:years?|months?|decades?|yrs?) (?:ago|earlier|before|back)|in (?:19|20)\d\d|in \d{4}|in (?:(?:early|mid|late)[ -])?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?,? (?:of )?(?:19|20)\d\d|in (?:childhood|youth|adolescence)|as a (?:child|teenager|boy|girl|young)|\((?:19|20)\d\d\)|,? ?(?:19|20)\d\d\b|s/p|long ago|at age \d+|at \d{1,2}(?=[,.;:)]|\s+(?:and|years?|yrs?)\b|$)|removed",
     RESOLVED: r"(?:,? ?(?:now|has|have|had|since|long since|fully|completely|which)? ?(?:resolved|cleared (?:before|last|long)|healed (?:before|last|long)|recovered))|in remission last|last (?:year|month|spring|summer|fall|winter|autumn)",
     FAMILY: r"in (?:his|her|a|the) (?:mother|father|brother|sister|parent|family|aunt|uncle|grand\w+)|runs in the family",
 }
