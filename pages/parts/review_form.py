@@ -21,6 +21,7 @@ VERDICT_ICONS = {
 }
 MARKS = {HOLDS: "holds by the note and CMS's rules", FAILS: "does not hold"}
 NOTHING_FOUND = "There is no reasoning: the condition index found no diagnosis in this note from which a line could start. The answer is a guess from the words alone."
+RATING = 220  # pixels, for five numbers side by side
 CHECK_ICONS = {HOLDS: ":green[:material/verified:]", FAILS: ":orange[:material/gpp_maybe:]"}
 
 
@@ -89,11 +90,11 @@ class ReviewForm:
             self._right_or_wrong(form)
         if form.drg_right is False or not self.case.predicted:
             self._right_drg(form)
-        one, two = st.columns(2)
-        with one:
-            self._rating("helpfulness", form.helpfulness)
-        with two:
-            self._rating("accuracy", form.accuracy)
+        # Not columns: where the page is narrow one rating goes below the other instead of losing its 5.
+        row = st.container(horizontal=True, gap="medium")
+        for name in ("helpfulness", "accuracy"):
+            with row.container(width=RATING):
+                self._rating(name, getattr(form, name))
         if form.drg_right is False:
             self._choice(
                 st.pills, "What went wrong", "error_category", list(ERROR_CATEGORIES), form.error_category,
