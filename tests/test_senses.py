@@ -44,6 +44,8 @@ def codes(text: str) -> set[str]:
         ("Pneumonia vaccine given.", "Pneumonia.", "J189"),
         ("Code sepsis called at 10:05.", "Sepsis.", "A419"),
         ("Return to the ED for fever, bleeding or signs of stroke.", "He returned with a stroke.", "I639"),
+        ("Famotidine 20 mg 1 tablet.", "Mg 1 on arrival.", "E8342"),
+        ("A rapid influenza swab, which was negative.", "Influenza swab positive.", "J101"),
         ("Pertussis PCR sent.", "Pertussis PCR positive.", "A3790"),
     ],
 )  # fmt: skip

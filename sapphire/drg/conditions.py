@@ -17,7 +17,7 @@ from sapphire.drg.grouper import Claim
 from sapphire.drg.index import SOURCES, Match, index
 from sapphire.drg.rules import answer, facts, is_valid
 from sapphire.drg.senses import guarded, misread
-from sapphire.drg.status import FAMILY, PRESENT, section_at, status
+from sapphire.drg.status import FAMILY, PRESENT, RULED_OUT, section_at, status
 from sapphire.drg.tokens import Token, tokens
 
 LEAST = 0.62  # score of a find
@@ -80,10 +80,12 @@ def find(text: str, version: str = DEFAULT_VERSION) -> list[Find]:
 
 
 def _meant(text: str, find: Find) -> bool:
-    """Whether the words are meant as what they name. Factors that influence health (Z00 to Z99) may be what one guards against."""
+    """Whether the words are meant as what they name. What is ruled out stays, since the reasoning tells it."""
     if misread(text, find.start, find.end):
         return False
-    return find.kind == "procedure" or find.codes[0].startswith("Z") or not guarded(text, find.start, find.end)
+    # Factors that influence health (Z00 to Z99) may be just what one guards against.
+    exempt = find.kind == "procedure" or find.codes[0].startswith("Z") or find.status == RULED_OUT
+    return exempt or not guarded(text, find.start, find.end)
 
 
 def _denied_within(match: Match, words: list[Token], text: str) -> bool:

@@ -1,7 +1,7 @@
 """Where the words of a condition mean something else: a vital sign, a part of the note, a capsule, or what is guarded or tested for.
 
     misread(text, start, end) -> bool     # text[start:end] is another word, or the same letters with another meaning
-    guarded(text, start, end) -> bool     # the patient is protected from it, told to come back with it, or tested for it without result
+    guarded(text, start, end) -> bool     # the patient is protected from it, told to come back with it, or tested for it without finding it
 
 A coder passes over "DVT prophylaxis", "SBP 120s" and "98% on RA" without noticing; an index of words does not.
 """
@@ -62,6 +62,8 @@ _SENSES = [
     (r"AS", "", r"(?i:\s+(?:above|needed|directed|well|per|below|tolerated|follows|noted|instructed|outpatient|an?|the)\b)"),
     # Magnetic resonance, Mister, not mitral regurgitation.
     (r"MR", "", r"(?i:\.?\s*_|\s*#|\s*(?:angio\w*|brain|head|spine|abdomen|pelvis|cholangio\w*|enterograph\w*|imaging|venogra\w*)\b)"),
+    # Milligrams, not magnesium.
+    (r"mg\b.*", r"\d\s*$", ""),
     # The day of the stay, not hemodialysis.
     (r"HD", "", r"\s*#?\d{1,2}\b(?!\s*(?:h\b|hrs?\b|hours?\b|[./:]\d))"),
     # A test, a dose, an ulcer, not stress as a problem.
@@ -104,9 +106,7 @@ _TEST = re.compile(
     r"[-\s]*(?:PCR|swabs?|antibod(?:y|ies)|ab\b|titers?|serolog\w+|stud(?:y|ies)\b|stains?\b|cultures?\b|antigens?|assay)",
     re.IGNORECASE,
 )
-_TOLD = re.compile(
-    r"positiv|\bpos\b|\+|detected|confirm|negativ|\bneg\b|not |no |grew|high|elevated|\d:\d|[<>]\s*\d", re.IGNORECASE
-)
+_TOLD = re.compile(r"positiv|\bpos\b|\+|(?<!not )detected|confirm|grew|high|elevated|\d:\d|>\s*\d", re.IGNORECASE)
 # A number of a wording that is a drug's dose and not a value.
 _DOSE = re.compile(r"\s*(?:mg|mcg|mEq|units?|tabs?|tablets?|caps?|capsules?)\b(?!\s*/\s*d?L\b)", re.IGNORECASE)
 
@@ -125,7 +125,11 @@ def misread(text: str, start: int, end: int) -> bool:
 
 def guarded(text: str, start: int, end: int) -> bool:
     """Whether the condition text[start:end] is only guarded against or looked for by the sentence, or its number is a drug's dose."""
-    if _GUARD_AFTER.match(text, end) or _tested(text, end) or (text[end - 1].isdigit() and _DOSE.match(text, end)):
+    if (
+        _GUARD_AFTER.match(text, end)
+        or _tested(text, start, end)
+        or (text[end - 1].isdigit() and _DOSE.match(text, end))
+    ):
         return True
     said = text[sentence(text, start, end)[0] : start]
     if _COME_BACK.search(said):
@@ -137,7 +141,10 @@ def guarded(text: str, start: int, end: int) -> bool:
     return False
 
 
-def _tested(text: str, end: int) -> bool:
-    """Whether a test's name follows and no result after it."""
+def _tested(text: str, start: int, end: int) -> bool:
+    """Whether a test's name follows and no result that would show the condition."""
     found = _TEST.match(text, end)
-    return bool(found) and not _TOLD.search(text[found.end() : sentence(text, end, found.end())[1]][:60])
+    if not found:
+        return False
+    last = min(sentence(text, start, found.end())[1], found.end() + 60)
+    return not _TOLD.search(text, start, last)
