@@ -92,6 +92,39 @@ def test_what_has_a_code_as_history_is_found_by_it(text, code):
     assert [(each.codes, each.status) for each in find(text)] == [((code,), PRESENT)]
 
 
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("respiratory failure", "J9690"),
+        ("acute respiratory failure", "J9600"),
+        ("respiratory distress", "R0603"),  # a newborn's syndrome only in a newborn
+        ("renal insufficiency", "N289"),  # no kidney failure by the ICD-10-CM index, acute or not
+        ("hepatitis C", "B1920"),  # acute only where it says so
+        ("pulmonary edema", "J811"),
+        ("DVT", "I82409"),
+        ("DKA", "E1110"),
+        ("C. difficile colitis", "A0472"),
+        ("E. coli sepsis", "A4151"),
+        ("cardiomyopathy", "I429"),
+        ("leukemia", "C9590"),
+        ("myocardial infarction", "I219"),
+    ],
+)
+def test_what_is_named_without_more_has_the_code_for_it_unspecified(said, code):
+    assert [each.codes for each in find(f"He has {said}.")] == [(code,)]
+
+
+def test_the_point_of_a_shortened_genus_ends_no_sentence_and_that_of_a_letter_does():
+    assert [(each.codes[0], each.status) for each in find("No C. difficile.")] == [("A0472", RULED_OUT)]
+    assert [each.codes[0] for each in find("Hepatitis C. Cirrhosis.")] == ["B1920", "K7460"]
+
+
+def test_ketoacidosis_is_of_the_diabetes_named_and_pulmonary_edema_part_of_heart_failure():
+    assert "E1010" in {each.code for each in ground("Type 1 diabetes. Admitted with DKA.").coded}
+    told = ground("Admitted with acute on chronic systolic heart failure and flash pulmonary edema.").coded
+    assert [each.code for each in told] == ["I5023"]
+
+
 def test_numbers_decide_where_a_wording_needs_them():
     ranged = next(each for each in index().wordings if each.ranges and each.stems[-1] == "#" and len(each.ranges) == 1)
     assert index()._within(ranged, [_token(ranged.ranges[0][0])])

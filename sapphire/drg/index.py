@@ -53,7 +53,8 @@ class Match:
     weight: float
 
 
-# Words that say what kind of condition or procedure it is. A wording whose words stand scattered must have all of them.
+# Words that say what kind of condition or procedure it is, and that it is acute, which is never to be assumed. A wording whose words stand
+# scattered must have all of them.
 HEAD = re.compile(
     r"\w+(?:itis|osis|emia|aemia|oma|uria|plegia|paresis|pathy|ectomy|plasty|otomy|ostomy|scopy|graphy|centesis|penia|cytosis|megaly|ectasis"
     r"|malacia|thorax|otic|emic)|sepsis|septic|shock|fracture|infection|ulcer|abscess|cancer|carcinoma|tumor|neoplasm|metastas\w+|metastatic"
@@ -65,7 +66,7 @@ HEAD = re.compile(
     r"|delirium|depress\w+|psycho\w+|bipolar|schizo\w+|pneumonia|asthma|fever|pain|gangrene|necrosis|crisis|coma|obesity|malnutrition"
     r"|dehydration|jaundice|ascites|fistula|stricture|torsion|prolapse|incontinence|retention|hydroneph\w+|regurgitation|hypertension|hypotension"
     r"|diabet\w+|adhesions?|strangulat\w*|incarcerat\w*|preeclampsia|eclampsia|liveborn|newborn|rupture|hemophilia|palsy|migraine|encephalitis"
-    r"|disruption|breakdown|foreign|open|removal|reduction|revision|reattachment|control|leukemia|pregnancy|screw\w*|nail\w*",
+    r"|disruption|breakdown|foreign|open|removal|reduction|revision|reattachment|control|leukemia|pregnancy|screw\w*|nail\w*|acute",
     re.IGNORECASE,
 )  # fmt: skip
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 
-# What ends a phrase; a list's next item and a blank line do, a line that only wraps does not.
+# What ends a phrase; a list's next item and a blank line do, a line that only wraps does not, nor does the point of C. difficile.
 BREAK = "|"
 NUMBER = "#"
 _TOKEN = re.compile(
     r"(?P<word>[A-Z]&[A-Z]\b|[A-Za-z]+[0-9]?[A-Za-z]*)|(?P<number>\d+(?:[.,]\d+)*)|(?P<percent>%)"
-    r"|(?P<end>[.;:!?](?=\s|$)|\n\s*(?=\n|[-*•#]|\d+[.)]\s)|\n(?=[A-Z][^\n]{0,40}:))"
+    r"|(?P<end>(?:[;:!?]|\.(?!(?<=[\s(/,][A-Z]\.)\s[a-z]))(?=\s|$)|\n\s*(?=\n|[-*•#]|\d+[.)]\s)|\n(?=[A-Z][^\n]{0,40}:))"
 )
 # Words that may be missing on one side without changing what is named.
 EMPTY = frozenset(
