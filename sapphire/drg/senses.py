@@ -103,7 +103,7 @@ _COME_BACK = re.compile(
     re.IGNORECASE,
 )
 _TEST = re.compile(
-    r"[-\s]*(?:PCR|swabs?|antibod(?:y|ies)|ab\b|titers?|serolog\w+|stud(?:y|ies)\b|stains?\b|cultures?\b|antigens?|assay)",
+    r"[-\s]*(?:PCR|toxins?|swabs?|antibod(?:y|ies)|ab\b|titers?|serolog\w+|stud(?:y|ies)\b|stains?\b|cultures?\b|antigens?|assay)",
     re.IGNORECASE,
 )
 _TOLD = re.compile(r"positiv|\bpos\b|\+|(?<!not )detected|confirm|grew|high|elevated|\d:\d|>\s*\d", re.IGNORECASE)
