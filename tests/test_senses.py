@@ -46,7 +46,7 @@ def codes(text: str) -> set[str]:
         ("Return to the ED for fever, bleeding or signs of stroke.", "He returned with a stroke.", "I639"),
         ("Famotidine 20 mg 1 tablet.", "Mg 1 on arrival.", "E8342"),
         ("A rapid influenza swab, which was negative.", "Influenza swab positive.", "J101"),
-        ("C. difficile toxin was ordered.", "C. difficile toxin and PCR positive.", "A0472"),
+        ("Her C. difficile toxin was ordered.", "Her C. difficile toxin and PCR positive.", "A0472"),
         ("Pertussis PCR sent.", "Pertussis PCR positive.", "A3790"),
     ],
 )  # fmt: skip
