@@ -31,6 +31,7 @@ def codes(text: str) -> set[str]:
         ("MR brain without contrast.", "Severe MR.", "I340"),
         ("HD 3: felt well.", "HD 3.5 h, 2 L off.", "5A1D70Z"),
         ("Cap refill 2 s. Take one cap daily.", "Treated for CAP.", "J189"),
+        ("Improved over 30 hrs.", "Cirrhosis with HRS.", "K767"),
         ("Uric acid 5; folic acid 1 mg.", "Metabolic acidosis.", "E8720"),
         ("Abrupt onset of cough.", "Placental abruption.", "O4593"),
         ("Walks with aids.", "HIV/AIDS.", "B20"),

@@ -14,7 +14,7 @@ REACH = 70  # characters from what is guarded against back to the word that says
 
 # Words that are never meant as the condition whose stem or abbreviation they share, as they are written.
 _NEVER = re.compile(
-    r"acids?|acidic|abrupt|alkali|aids?|caps?|dress|lymphocytes|mash|mats?|men|oasis|pints?|scabs?|Acids?|Abrupt|Caps?|Dress|Men|Lymphocytes|Pints?|Scabs?"
+    r"hrs|Hrs|acids?|acidic|abrupt|alkali|aids?|caps?|dress|lymphocytes|mash|mats?|men|oasis|pints?|scabs?|Acids?|Abrupt|Caps?|Dress|Men|Lymphocytes|Pints?|Scabs?"
 )
 # A quote, and what stands around it where it means something else. Letters count as written where both cases occur.
 _NUMBER = r"[<>≤≥~=]*\s*(?:[4-9]\d|1\d\d|2[0-5]\d)(?!\d)"
