@@ -90,10 +90,9 @@ def _meant(text: str, find: Find) -> bool:
 
 def _denied_within(match: Match, words: list[Token], text: str) -> bool:
     """Whether a word between those of a scattered wording denies the next of them: "streptococcus exposure, but no sepsis"."""
-    places = sorted(match.places)
-    if places[-1] - places[0] + 1 == len(places) or match.wording.codes[0].startswith("Z"):
+    if match.wording.codes[0].startswith("Z"):
         return False
-    for here, following in pairwise(places):
+    for here, following in pairwise(match.places):
         for i in range(here + 1, following):
             if words[i].stem in DENIALS and not re.search(r"[,;:()=]", text[words[i].end : words[following].start]):
                 return True

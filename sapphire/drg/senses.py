@@ -12,13 +12,15 @@ from sapphire.drg.status import STOPS, sentence
 
 REACH = 70  # characters from what is guarded against back to the word that says so
 
-# Words that are never meant as the condition whose stem or abbreviation they share, as they are written.
-_NEVER = re.compile(
-    r"hrs|Hrs|acids?|acidic|abrupt|alkali|aids?|caps?|dress|lymphocytes|mash|mats?|men|oasis|pints?|scabs?|Acids?|Abrupt|Caps?|Dress|Men|Lymphocytes|Pints?|Scabs?"
+# Words that, but in capitals, are never meant as the condition whose stem or abbreviation they share.
+_NEVER = frozenset(
+    "abrupt acid acidic acids aid aids alkali cap caps dress hrs lymphocytes mash mat mats men oasis pint pints scab scabs".split()  # noqa: SIM905
 )
 # A quote, and what stands around it where it means something else. Letters count as written where both cases occur.
 _NUMBER = r"[<>≤≥~=]*\s*(?:[4-9]\d|1\d\d|2[0-5]\d)(?!\d)"
 _SENSES = [
+    tuple(map(re.compile, sense))
+    for sense in [
     # Systolic blood pressure, not spontaneous bacterial peritonitis.
     (r"(?i:SBPs?)", r"(?i:goal|keep|target|hold(?: for| if)?|for|low|labile|soft|stable|if)\s*$", ""),
     (
@@ -79,12 +81,9 @@ _SENSES = [
         r"",
     ),
     (r"(?i:aspirat(?:ion|ed|ions))", "", r"(?i:\s*(?:of (?:the|a|an|his|her|right|left|\d|fluid|pus|blood|marrow|cyst|abscess|bone)\b|and biopsy|thrombectomy|cytology))"),
-]  # fmt: skip
-_SENSE = [
-    (re.compile(quote), re.compile(before) if before else None, re.compile(after) if after else None)
-    for quote, before, after in _SENSES
-]
-# What is guarded against: prophylaxis, precautions, vaccines, risks. Before the words a list may stand between.
+]]  # fmt: skip
+# What is guarded against: prophylaxis, precautions, vaccines, risks. Before the words a list may stand between. (`status` passes over the same
+# words, so that none of them counts as part of another trigger.)
 _GUARD_BEFORE = re.compile(
     r"(?<![\w-])(?:(?:prophyla\w+|ppx|precautions?|prevent(?:ion|ative|ive)?|vaccin\w+|immuni[sz]\w+|screen(?:ed|ing)?|risks?|education|counsel\w+)\s+(?:of|for|against|about|on)"
     r"|prevent(?:s|ing)?|code)(?=\s)",
@@ -114,13 +113,14 @@ _DOSE = re.compile(r"\s*(?:mg|mcg|mEq|units?|tabs?|tablets?|caps?|capsules?)\b(?
 def misread(text: str, start: int, end: int) -> bool:
     """Whether text[start:end] is no mention of the condition or procedure whose words it has."""
     quote = text[start:end]
-    if _NEVER.fullmatch(quote) and not re.search(r"HIV\W{1,3}$", text[max(0, start - 6) : start], re.IGNORECASE):
+    if (
+        quote.lower() in _NEVER
+        and not quote.isupper()
+        and not re.search(r"HIV\W{1,3}$", text[max(0, start - 6) : start], re.IGNORECASE)
+    ):
         return True
     before, after = text[max(0, start - 100) : start], text[end : end + 100]
-    return any(
-        words.fullmatch(quote) and (not left or left.search(before)) and (not right or right.match(after))
-        for words, left, right in _SENSE
-    )
+    return any(words.fullmatch(quote) and left.search(before) and right.match(after) for words, left, right in _SENSES)
 
 
 def guarded(text: str, start: int, end: int) -> bool:

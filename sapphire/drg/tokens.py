@@ -13,7 +13,7 @@ BREAK = "|"
 NUMBER = "#"
 _TOKEN = re.compile(
     r"(?P<word>[A-Z]&[A-Z]\b|[A-Za-z]+[0-9]?[A-Za-z]*)|(?P<number>\d+(?:[.,]\d+)*)|(?P<percent>%)"
-    r"|(?P<end>(?:[;:!?]|\.(?!(?<=[\s(/,][A-Z]\.)\s[a-z]))(?=\s|$)|\n\s*(?=\n|[-*•#]|\d+[.)]\s)|\n(?=[A-Z][^\n]{0,40}:))"
+    r"|(?P<end>(?:[;:!?]|\.(?!(?<!\w[A-Z]\.)(?<=[A-Z]\.)\s[a-z]))(?=\s|$)|\n\s*(?=\n|[-*•#]|\d+[.)]\s)|\n(?=[A-Z][^\n]{0,40}:))"
 )
 # Words that may be missing on one side without changing what is named.
 EMPTY = frozenset(
