@@ -16,14 +16,14 @@ from sapphire.drg.codebook import DEFAULT_VERSION
 from sapphire.drg.grouper import Claim
 from sapphire.drg.index import SOURCES, Match, index
 from sapphire.drg.rules import answer, facts, is_valid
-from sapphire.drg.senses import guarded, misread
+from sapphire.drg.senses import guarded, misread, talked_of
 from sapphire.drg.status import FAMILY, PRESENT, RULED_OUT, section_at, status
 from sapphire.drg.tokens import Token, tokens
 
 LEAST = 0.62  # score of a find
 RIVAL = 0.6  # an alternative's strength, as a share of the best
 ALTERNATIVES = 4
-DENIALS = frozenset(("no", "not", "never", "without", "deni", "deny"))
+DENIALS = frozenset(("no", "not", "never", "without", "deni", "deny", "neg", "negat"))
 _ORDER = {source: i for i, source in enumerate(SOURCES)}
 
 
@@ -81,7 +81,7 @@ def find(text: str, version: str = DEFAULT_VERSION) -> list[Find]:
 
 def _meant(text: str, find: Find) -> bool:
     """Whether the words are meant as what they name. What is ruled out stays, since the reasoning tells it."""
-    if misread(text, find.start, find.end):
+    if misread(text, find.start, find.end) or (find.kind == "procedure" and talked_of(text, find.end)):
         return False
     # Factors that influence health (Z00 to Z99) may be just what one guards against.
     exempt = find.kind == "procedure" or find.codes[0].startswith("Z") or find.status == RULED_OUT
@@ -118,10 +118,10 @@ def _note_rival(match: Match, best: Match, rivals: dict[tuple[str, ...], float])
 def _find(text: str, words: list[Token], match: Match, rivals: dict, version: str) -> Find:
     start = min(words[place].start for place in match.places)
     end = max(words[place].end for place in match.places)
-    said = status(text, start, end)
+    kind, codes = _kind(match), match.wording.codes
+    said = status(text, start, end, procedure=kind == "procedure")
     section = section_at(text, start)
     family = section == "family" and said.status == PRESENT
-    kind, codes = _kind(match), match.wording.codes
     return Find(
         start=start,
         end=end,

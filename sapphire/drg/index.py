@@ -66,7 +66,7 @@ HEAD = re.compile(
     r"|delirium|depress\w+|psycho\w+|bipolar|schizo\w+|pneumonia|asthma|fever|pain|gangrene|necrosis|crisis|coma|obesity|malnutrition"
     r"|dehydration|jaundice|ascites|fistula|stricture|torsion|prolapse|incontinence|retention|hydroneph\w+|regurgitation|hypertension|hypotension"
     r"|diabet\w+|adhesions?|strangulat\w*|incarcerat\w*|preeclampsia|eclampsia|liveborn|newborn|rupture|hemophilia|palsy|migraine|encephalitis"
-    r"|disruption|breakdown|foreign|open|removal|reduction|revision|reattachment|control|leukemia|pregnancy|screw\w*|nail\w*|acute",
+    r"|disruption|breakdown|foreign|open|removal|displacement|malfunction|reduction|revision|reattachment|control|leukemia|pregnancy|screw\w*|nail\w*|acute",
     re.IGNORECASE,
 )  # fmt: skip
 

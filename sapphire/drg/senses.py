@@ -2,6 +2,7 @@
 
     misread(text, start, end) -> bool     # text[start:end] is another word, or the same letters with another meaning
     guarded(text, start, end) -> bool     # the patient is protected from it, told to come back with it, or tested for it without finding it
+    talked_of(text, end) -> bool          # a procedure that is only spoken of
 
 A coder passes over "DVT prophylaxis", "SBP 120s" and "98% on RA" without noticing; an index of words does not.
 """
@@ -14,7 +15,7 @@ REACH = 70  # characters from what is guarded against back to the word that says
 
 # Words that, but in capitals, are never meant as the condition whose stem or abbreviation they share.
 _NEVER = frozenset(
-    "abrupt acid acidic acids aid aids alkali cap caps dress hrs lymphocytes mash mat mats men oasis pint pints scab scabs".split()  # noqa: SIM905
+    "abrupt bolt ceiling coil acid acidic acids aid aids alkali cap caps dress hrs lymphocytes mash mat mats men oasis pint pints scab scabs strobe stroked".split()  # noqa: SIM905
 )
 # A quote, and what stands around it where it means something else. Letters count as written where both cases occur.
 _NUMBER = r"[<>≤≥~=]*\s*(?:[4-9]\d|1\d\d|2[0-5]\d)(?!\d)"
@@ -74,13 +75,58 @@ _SENSES = [
         "",
         r"(?i:[\s-]*(?:test\w*|echo\w*|MIBI|imaging|perfusion|EKG|ECG|nuclear|thallium|view|ulcers?|dos(?:e|es|ed|ing)|steroids?|hydrocort\w*|MRI|CMR|gastritis|incontinence))",
     ),
+    # Of a defibrillator or a team, not a state of the circulation.
+    (r"(?i:shock(?:s|ed))", "", ""),
+    (r"(?i:shock)", r"(?i:\b(?:synchroni[sz]ed|appropriate|inappropriate|ICD|AED|single|one|biphasic|electric|first|second)\s*)$", ""),
+    (r"(?i:shock)", "", r"(?i:\s*(?:x ?\d|(?:at )?\d+ ?J\b|team|lead|coil|therap\w+|wave|delivered|room))"),
+    # The vein in which a catheter ends, the artery's territory, not their syndromes.
+    (
+        r"(?i:SVC|superior vena cava|MCA)",
+        r"(?is:^(?!.*\b(?:flatten|squeez|compress|obstruct|narrow|occlu|invad|encas)\w*\s+(?:the\s+)?$))",
+        r"(?!\s*(?::|(?:syndrome|obstruct\w*|thromb\w*|occlu\w*|compress\w*)))",
+    ),
+    # Who is called for it.
+    (r"(?i:stroke)", "", r"(?i:\s*(?:team|page|group|neurolog\w+)\b)"),
+    # The vaccine, not lockjaw.
+    (r"(?i:tetanus)", "", ""),
+    # Toe-brachial index, not an injury of the brain.
+    (r"TBI", "", r"\s*(?:[LR]\s*)?[<>~=]?\s*[01]?\.\d"),
+    (r"TBI", r"(?i:ABI[^.\n]{0,25}|pressures?[^.\n]{0,20}|toe)$", ""),
+    # Group B streptococcus, not Guillain-Barré.
+    (r"GBS", "", r"(?i:\s*(?:[+-]|pos\w*|neg\w*|unk\w*|status|not in|screen|swab|carrier|coloni\w*|proph\w*|bacteriuria|\(|:))"),
+    # Wound round an artery elsewhere, not in an aneurysm.
+    (r"(?i:coils)", r"(?is:^(?!.*(?:platinum|aneurysm|packed)))", ""),
+    # What stands ready, or is worn; not the operation.
+    (r"(?i:trach)", r"(?i:\bthrough (?:the )?)$", ""),
+    (r"(?i:trach(?:eostomy)?)", "", r"(?i:\s*(?:trays?|kits?|sets?|collar|mask|care|site|change|journey)\b)"),
+    (r"(?i:trach(?:eostomy)? (?:tray|kit|set)\b.*)", "", ""),
+    # The laxative, and a tube that was there.
+    (r"PEG", r"(?i:(?:senna|docusate|bisacodyl|lactulose|colace)\W{1,4}|constipat\w*[^.\n]{0,30}|\b(?:by|via|through) (?:the )?)$", ""),
+    (r"PEG", "", r"(?i:\s*(?:\d+ ?(?:g|L)\b|3350|daily|bid\b|prep|packets?|[+/,] ?(?:senna|bisacodyl|docusate|lactulose)|-fed|feeds?\b|boluses|site|cracked))"),
+    # Where the lead of a pacemaker lies, not what closes it.
+    (r"(?is:.*\b(?:leads?|wires?)\b.*\bappendage\b.*|left atrial appendage)", "", ""),
+    # When it came off, not how long it was on.
+    (r"(?is:ventilator\s+(?:at|after|the next|three|two)\s.*)", "", ""),
+    # Clean, dry, intact; the specialist for documentation.
+    (r"CDI", r"(?i:(?:wounds?|incisions?|dressings?|sites?|staples|skin)\W{1,3}|/)$", ""),
+    # The groups of muscles, not what may befall them.
+    (r"(?i:.*\b(?:calf|thigh|leg|forearm)\b.*\bcompartments\b.*|.*\bcompartments\b.*\b(?:calf|thigh|leg|forearm)\b.*)", "", ""),
+    # A grade of swelling, not of an ulcer.
+    (r"(?i:[1-4]\+ .*\bedema.*)", "", ""),
+    # Given or tested, not had.
+    (r"(?i:hep(?:atitis)?\.? B)", "", r"(?i:\s*(?:#\s*\d|given|shot|dose|series|vaccin\w*|immun\w*|IM\b|surface|s?ag\b|core|neg\w*|non\w*))"),
+    (r"(?i:hep(?:atitis)?\.? A\b.*\bB\b.*)", "", ""),
+    # The state of whom an organ came from.
+    (r"(?i:brain[- ]dea(?:d|th))", "", r"(?i:\s*,?\s*(?:donor|\d))"),
+    (r"(?i:brain[- ]dea(?:d|th))", r"(?i:donor[^.\n]{0,25})$", ""),
     # Taking fluid or cells by needle, not inhaling what was swallowed.
     (
         r"(?i:aspirat(?:ion|ed|ions))",
         r"(?i:(?:marrow|needle|guided|joint|knee|hip|elbow|shoulder|cyst|abscess|bursal?|fluid|percutaneous|ultrasound|US|CT|IR|was|were|thrombus|mechanical|catheter|suction))\s*$",
         r"",
     ),
-    (r"(?i:aspirat(?:ion|ed|ions))", "", r"(?i:\s*(?:of (?:the|a|an|his|her|right|left|\d|fluid|pus|blood|marrow|cyst|abscess|bone)\b|and biopsy|thrombectomy|cytology))"),
+    (r"(?i:aspirat(?:ion|ed))", r"(?i:\b(?:simple|under|I|we)\s+)$", ""),
+    (r"(?i:aspirat(?:ion|ed|ions))", "", r"(?i:\s*(?:grew|nothing|\d+ ?(?:mL|cc)|of (?:the|a|an|his|her|right|left|\d|fluid|pus|blood|marrow|cyst|abscess|bone)\b|and biopsy|thrombectomy|cytology))"),
 ]]  # fmt: skip
 # What is guarded against: prophylaxis, precautions, vaccines, risks. Before the words a list may stand between. (`status` passes over the same
 # words, so that none of them counts as part of another trigger.)
@@ -89,20 +135,27 @@ _GUARD_BEFORE = re.compile(
     r"|prevent(?:s|ing)?|code)(?=\s)",
     re.IGNORECASE,
 )
+_NEXT = r"(?:[- \t]|\n(?!(?-i:[A-Z])))*"  # a line that wraps, not the heading of the next
 _GUARD_AFTER = re.compile(
-    r"[-\s]*(?:prophyla\w+|ppx\b|px\b|preventi\w+|precautions?|vaccin\w+|immuni[sz]\w+|screen(?:s|ing)?\b|risks?\b(?! of)|protocols?\b|code\b|alert\b"
+    _NEXT
+    + r"(?:prophyla\w+|ppx\b|px\b|preventi\w+|precautions?|vaccin\w+|immuni[sz]\w+|screen(?:s|ing)?\b|risks?\b(?! of)|protocols?\b|code\b|alert\b|pathway\b|bundles?\b|box\b|flag\b|template\b|quer(?:y|ies)\b|page\b|calculator\b|checklist\b|conference\b"
     r"|(?:intensive care )?unit\b|ward\b|scale\b|suppression|rule[- ]?out)",
     re.IGNORECASE,
 )
 # What ends the reach of such a word, besides what ends that of any trigger.
 _GIVEN = re.compile(r"[=(]|\b(?:given|despite|in the setting|on|by|was|were|is|are|has|had)\b", re.IGNORECASE)
+# An operation that is only spoken of or planned.
+_TALKED = re.compile(
+    r"\s+(?:talk|discussion|look|work-?up|eval(?:uation)?|candidacy|planning|referral|clinic)\b", re.IGNORECASE
+)
 # Come back if: told to the patient, not found.
 _COME_BACK = re.compile(
     r"\b(?:return|call|come back|seek|go to the (?:ED|ER|emergency)|notify|instructed to|told to)\b[^.\n]{0,80}\b(?:for|if|with|should|any)\b[^.\n]{0,90}$",
     re.IGNORECASE,
 )
 _TEST = re.compile(
-    r"[-\s]*(?:PCR|toxins?|swabs?|antibod(?:y|ies)|ab\b|titers?|serolog\w+|stud(?:y|ies)\b|stains?\b|cultures?\b|antigens?|assay)",
+    _NEXT
+    + r"(?:PCR|toxins?|swabs?|antibod(?:y|ies)|ab\b|titers?|serolog\w+|stud(?:y|ies)\b|stains?\b|cultures?\b|antigens?|assay|panels?\b|labs?\b|smears?\b|scans?\b|work-?up\b|testing\b)",
     re.IGNORECASE,
 )
 _TOLD = re.compile(r"positiv|\bpos\b|\+|(?<!not )detected|confirm|grew|high|elevated|\d:\d|>\s*\d", re.IGNORECASE)
@@ -139,6 +192,11 @@ def guarded(text: str, start: int, end: int) -> bool:
         if len(between) <= REACH and not (STOPS.search(between) or _GIVEN.search(between)):
             return True
     return False
+
+
+def talked_of(text: str, end: int) -> bool:
+    """Whether the procedure that ends at `end` is only spoken of: "TAVR work-up"."""
+    return bool(_TALKED.match(text, end))
 
 
 def _tested(text: str, start: int, end: int) -> bool:

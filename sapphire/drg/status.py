@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from sapphire.drg.verdicts import asked, refused
+
 PRESENT, UNCERTAIN, RULED_OUT, RESOLVED, HISTORY, FAMILY = (
     "present",
     "uncertain",
@@ -29,12 +31,13 @@ BEFORE = {
     r"|evaluat(?:e|ed|ion) for|work(?:ed)?[- ]?up for|differential(?: diagnosis)?(?: included| includes| of)?|initially (?:thought|felt|treated as|called|labell?ed)(?: to be| as)?"
     r"|considered",
     RULED_OUT: r"no (?:\w+ ){0,2}?(?:evidence|sign|signs|suggestion|indication|features|findings|history|hint|trace|suspicion) (?:of|for)"
+    r"|not felt to (?:be|have)|did not (?:have|show|meet|develop)|does(?:n't| not) (?:have|meet|show|support|suggest)|nobody|no one"
     r"|no|not|non|never(?: had| has been)?|without(?: any)?|denie[sd]|denying|negative(?: for)?|neg(?: for)?|free of|absence of|absent"
     r"|rul(?:ed|es|ing) out(?: for)?|exclud(?:ed|es|ing)|unlikely(?: to be)?|against|nothing (?:to suggest|suggesting|like|for)|neither|nor|lacks?|lacking"
-    r"|wasn't|isn't|didn't|does not have|did not (?:have|show|meet|develop)|doubt(?:ed)?|rather than|instead of|not felt to (?:be|have)|argu(?:ed|es|ing) against"
+    r"|wasn't|isn't|didn't|doubt(?:ed)?|(?:chose|chosen|preferred) (?:\w+ ){0,3}over|rather than|instead of|argu(?:ed|es|ing) against"
     r"|low (?:suspicion|concern|probability) (?:of|for)|spoke against|to exclude|discarded|disproved|mimick(?:ed|ing)|looked for|sought",
     HISTORY: r"(?:past |remote |prior |known |previous |distant |personal )?(?:medical |surgical )?(?:history|hx|h/o|hist)(?: is| was)?(?: notable| significant| remarkable)?(?: of| for)?|pmhx?|psh"
-    r"|prior|previous|previously|past|remote|old|former|formerly|s/p|status post|survived|years? ago|treated for|since|cured of",
+    r"|prior|previous|previously|past|remote|old|former|formerly|s/p|status post|survived|years? ago|treated for|since|cured of|in (?:19|20)\d\d,? (?:s?he|they|you|the patient|pt) (?:also )?(?:had|got|suffered)",
     RESOLVED: r"resolved|recovered from|resolution of|healed|cleared|previously resolved|recent|last (?:year|month|week|spring|summer|fall|winter|autumn)(?:'s)?|earlier this year",
     FAMILY: r"family (?:history|hx)(?: is)?(?: notable| significant| positive| remarkable)?(?: of| for)?|fhx?|fh|mother|father|brothers?|sisters?|siblings?|parents?|aunts?|uncles?|grand\w+|maternal|paternal"
     r"|cousins?|relatives?|dad|mom|(?:his|her) (?:son|daughter|wife|husband|children|family)|husband|wife|son|daughter|twin brother|twin sister|roommate|neighbou?r",
@@ -49,6 +52,8 @@ AFTER = {
     RESOLVED: r"(?:,? ?(?:now|has|have|had|since|long since|fully|completely|which)? ?(?:resolved|cleared (?:before|last|long)|healed (?:before|last|long)|recovered))|in remission last|last (?:year|month|spring|summer|fall|winter|autumn)",
     FAMILY: r"in (?:his|her|a|the) (?:mother|father|brother|sister|parent|family|aunt|uncle|grand\w+)|runs in the family",
 }
+# After a procedure; what a diagnosis was some weeks ago it may be still.
+_WEEKS_AGO = re.compile(r"\s*,?\s*(?:\w+ ){0,2}weeks? (?:ago|earlier|before)\b", re.IGNORECASE)
 # Where the scope of a trigger ends.
 STOPS = re.compile(
     r"\b(?:but|however|although|though|except|apart from|other than|yet|still|which|who|because|since|due to|secondary to|caused by|from|after|treated with|presented|presents|admitted|admission|was found|is found|found to have|developed|showed|shows|revealed|underwent|now|then|so|with|to)\b"
@@ -93,13 +98,22 @@ def sentence(text: str, start: int, end: int) -> tuple[int, int]:
     return first, after.start() if after else len(text)
 
 
-def status(text: str, start: int, end: int) -> Said:
-    """What the sentence around text[start:end] says of it. Family, ruled out, resolved, history and uncertain go in this order."""
+def status(text: str, start: int, end: int, procedure: bool = False) -> Said:
+    """What the text says of text[start:end]. Family, ruled out, resolved, history and uncertain go in this order; of what its sentence leaves
+    stated or uncertain, the verdict may come later (`verdicts.py`)."""
     first, last = sentence(text, start, end)
     found = [*_before(text, first, start), *_after(text, end, last)]
     for name in (FAMILY, RULED_OUT, RESOLVED, HISTORY, UNCERTAIN):
         if hit := next((said for said in found if said.status == name), None):
+            if name == UNCERTAIN and (span := refused(text, start, end)):
+                return Said(RULED_OUT, *span)
             return hit
+    if span := refused(text, start, end):
+        return Said(RULED_OUT, *span)
+    if procedure and (weeks := _WEEKS_AGO.match(text, end)):
+        return Said(HISTORY, *weeks.span())
+    if span := asked(text, start, end):
+        return Said(UNCERTAIN, *span)
     return Said(PRESENT, start, start)
 
 
