@@ -68,6 +68,8 @@ def test_what_is_only_asked_is_uncertain(text, code):
         ("Acute kidney injury was raised by nephrology and agreed with; ATN not made.", "N179"),
         ("Pneumonia, no effusion, no sepsis.", "J189"),
         ("Type 2 diabetic, glucose 700, so not DKA.", "E119"),
+        ("Discharge diagnosis: possible pertussis.,COMPLICATIONS: , None.,Operations: none", "A3790"),
+        ("Suspected pneumonia. Pending at discharge: no.", "J189"),
     ],
 )
 def test_a_no_to_something_else_leaves_it_as_it_is(text, code):

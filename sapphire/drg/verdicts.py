@@ -73,7 +73,7 @@ _VERDICT = re.compile(
     r"|\bnot (?:so|it|that|true|septic|the case)\b|\bnever (?:had|met|made|called|treated) (?:it|one|that|this|as such)\b"
     r"|\bwithdrew\b|\bdiscarded\b|\blet (?:it|that|this) go\b|\btook (?:it|that|this) (?:off|down|out)\b|\bsigned off\b"
     r"|(?:\b(?:answer(?:ed)?(?: was)?|says?|said|wrote|is|was|and|per|(?:attending|team|ID|ICU|hospitalist|intensivist|surgery|neurology|cardiology|cards|nephrology|renal|both):?)|[:=,;.?—–-])\s+no\b(?=\s*(?:[.,;:)–—-]|$|per\b))"
-    r"|\bnone\b(?=\s*(?:[.,;:)]|$|found\b|seen\b|there\b|of it\b))|\bnever\b(?=\s*[.,;:)])",
+    r"|(?<!: )(?<!:, )(?<!: , )\bnone\b(?=\s*(?:[.,;:)]|$|found\b|seen\b|there\b|of it\b))|\bnever\b(?=\s*[.,;:)])",
     re.IGNORECASE,
 )
 _YES = re.compile(
@@ -138,8 +138,8 @@ def _verdict(text: str, start: int, end: int) -> tuple[int, int] | None:
     spans = [
         found.span()
         for found in _VERDICT.finditer(text, end, last)
-        # "Pending: no" answers a heading of its own.
-        if question or found[0][0] != ":" or not re.search(r"[.!]\s", text[end : found.start()])
+        # "Pending: no" answers a heading of its own, as "Complications: none" does.
+        if question or found[0][0] != ":" or not re.search(r"[.!](?!\d)", text[end : found.start()])
     ]
     if again := _denied_again(text, start, end, last):
         spans.append(again)
