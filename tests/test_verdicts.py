@@ -1,5 +1,7 @@
 """What a note asks itself and answers with no is ruled out, what it only asks is uncertain, and what it states stays stated."""
 
+import time
+
 import pytest
 
 from sapphire.drg.conditions import find
@@ -109,3 +111,11 @@ def test_an_operation_of_some_weeks_ago_is_not_of_this_stay_and_a_disease_may_be
     assert status_of("Laparoscopic cholecystectomy five weeks ago elsewhere.", "0FT44ZZ") == HISTORY
     assert status_of("Laparoscopic cholecystectomy, drain out.", "0FT44ZZ") == PRESENT
     assert status_of("NSTEMI three weeks ago.", "I214") == PRESENT
+
+
+@pytest.mark.parametrize("blanks", [" ", "\t", " \n"])
+def test_a_long_run_of_blanks_behind_a_mention_is_read_in_linear_time(blanks):
+    find("Sepsis")  # builds the index
+    start = time.perf_counter()
+    assert status_of("Sepsis" + blanks * 40_000 + "no.", "A419") == PRESENT
+    assert time.perf_counter() - start < 5  # by its square it would take minutes

@@ -15,7 +15,7 @@ REACH = 70  # characters from what is guarded against back to the word that says
 
 # Words that, but in capitals, are never meant as the condition whose stem or abbreviation they share.
 _NEVER = frozenset(
-    "abrupt bolt ceiling coil acid acidic acids aid aids alkali cap caps dress hrs lymphocytes mash mat mats men oasis pint pints scab scabs strobe stroked".split()  # noqa: SIM905
+    "abrupt acid acidic acids aid aids alkali bolt cap caps ceiling coil dress hrs lymphocytes mash mat mats men oasis pint pints scab scabs strobe stroked".split()  # noqa: SIM905
 )
 # A quote, and what stands around it where it means something else. Letters count as written where both cases occur.
 _NUMBER = r"[<>≤≥~=]*\s*(?:[4-9]\d|1\d\d|2[0-5]\d)(?!\d)"
@@ -83,7 +83,7 @@ _SENSES = [
     (
         r"(?i:SVC|superior vena cava|MCA)",
         r"(?is:^(?!.*\b(?:flatten|squeez|compress|obstruct|narrow|occlu|invad|encas)\w*\s+(?:the\s+)?$))",
-        r"(?!\s*(?::|(?:syndrome|obstruct\w*|thromb\w*|occlu\w*|compress\w*)))",
+        r"(?!\s*(?::|syndrome|obstruct\w*|thromb\w*|occlu\w*|compress\w*))",
     ),
     # Who is called for it.
     (r"(?i:stroke)", "", r"(?i:\s*(?:team|page|group|neurolog\w+)\b)"),

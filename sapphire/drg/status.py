@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sapphire.drg.verdicts import asked, refused
+from sapphire.drg.verdicts import AHEAD, asked, refused
 
 PRESENT, UNCERTAIN, RULED_OUT, RESOLVED, HISTORY, FAMILY = (
     "present",
@@ -103,14 +103,15 @@ def status(text: str, start: int, end: int, procedure: bool = False) -> Said:
     stated or uncertain, the verdict may come later (`verdicts.py`)."""
     first, last = sentence(text, start, end)
     found = [*_before(text, first, start), *_after(text, end, last)]
-    for name in (FAMILY, RULED_OUT, RESOLVED, HISTORY, UNCERTAIN):
-        if hit := next((said for said in found if said.status == name), None):
-            if name == UNCERTAIN and (span := refused(text, start, end)):
-                return Said(RULED_OUT, *span)
-            return hit
+    order = (FAMILY, RULED_OUT, RESOLVED, HISTORY, UNCERTAIN)
+    hit = next((said for name in order for said in found if said.status == name), None)
+    if hit and hit.status != UNCERTAIN:
+        return hit
     if span := refused(text, start, end):
         return Said(RULED_OUT, *span)
-    if procedure and (weeks := _WEEKS_AGO.match(text, end)):
+    if hit:
+        return hit
+    if procedure and (weeks := _WEEKS_AGO.match(text, end, end + AHEAD)):
         return Said(HISTORY, *weeks.span())
     if span := asked(text, start, end):
         return Said(UNCERTAIN, *span)

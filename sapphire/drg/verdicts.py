@@ -13,6 +13,9 @@ from sapphire.drg.tokens import BREAK, tokens
 
 REACH = 170  # characters from a doubt to its verdict
 BEHIND = 60  # characters before a mention in which somebody's thought may be told
+LIST = 220  # characters from a heading such as "Not found:" to the last of its list
+# Characters behind a mention that are looked at for what is said at once. Without a bound a run of blanks takes time by its square.
+AHEAD = 300
 
 _MADE = (
     r"(?:met|made|diagnosed|dx'?d|called|named|documented|entered|signed|pursued|established|accepted|supported|present|agreed|there|carried"
@@ -93,11 +96,12 @@ _DENIED_HEAD = re.compile(
 
 def refused(text: str, start: int, end: int) -> tuple[int, int] | None:
     """Where the text says that text[start:end] is not so, apart from what the triggers of its sentence say."""
-    if found := _AT_ONCE.match(text, end) or _NOT_DONE.match(text, end):
+    if found := _AT_ONCE.match(text, end, end + AHEAD) or _NOT_DONE.match(text, end, end + AHEAD):
         return found.span()
     if span := _listed(text, start):
         return span
-    return _verdict(text, start, end) if _doubted(text, start, end) else None
+    question = bool(asked(text, start, end))
+    return _verdict(text, start, end, question) if question or _thought_of(text, start, end) else None
 
 
 def asked(text: str, start: int, end: int) -> tuple[int, int] | None:
@@ -111,9 +115,9 @@ def asked(text: str, start: int, end: int) -> tuple[int, int] | None:
     return None
 
 
-def _doubted(text: str, start: int, end: int) -> bool:
-    """Whether the text asks about text[start:end], or tells it as somebody's thought."""
-    if asked(text, start, end) or _THOUGHT_AFTER.match(text, end):
+def _thought_of(text: str, start: int, end: int) -> bool:
+    """Whether the text tells text[start:end] as somebody's thought."""
+    if _THOUGHT_AFTER.match(text, end, end + AHEAD):
         return True
     before = text[max(0, start - BEHIND) : start]
     *_, last = (None, *_THOUGHT.finditer(before))
@@ -122,19 +126,18 @@ def _doubted(text: str, start: int, end: int) -> bool:
 
 def _listed(text: str, start: int) -> tuple[int, int] | None:
     """A heading such as "Not found:" that governs the list in which the mention stands."""
-    before = text[max(0, start - 220) : start]
+    before = text[max(0, start - LIST) : start]
     *_, last = (None, *_DENIED_HEAD.finditer(before))
     if last is None or re.search(r"\.\s|\n\s*\n|;", re.sub(r"\([^()]*\)", "", before[last.end() :])):
         return None
     return start - len(before) + last.start(), start - len(before) + last.end()
 
 
-def _verdict(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The first words behind the mention, within its paragraph or item, that refuse it."""
+def _verdict(text: str, start: int, end: int, question: bool) -> tuple[int, int] | None:
+    """The first words behind the mention, within its paragraph or item, that refuse it; `question`: the text asks about it."""
     last = min(len(text), end + REACH)
     if item := _NEW_ITEM.search(text, end, last):
         last = item.start()
-    question = asked(text, start, end)
     spans = [
         found.span()
         for found in _VERDICT.finditer(text, end, last)
