@@ -261,7 +261,10 @@ def fingerprint(
 ) -> str:
     """What tells one run from another: the bytes of the notes, the model and its files' dates, and the settings."""
     location = Path(card.location)
-    files = sorted(location.rglob("*")) if location.is_dir() else [location] if location.exists() else []
+    if not card.location:  # a baseline has none, and an empty path would be the working folder
+        files = []
+    else:
+        files = sorted(location.rglob("*")) if location.is_dir() else [location] if location.exists() else []
     dates = [(str(file), file.stat().st_mtime_ns) for file in files]
     try:
         with open(source, "rb") as file:

@@ -303,3 +303,11 @@ def test_notes_without_labels_are_told(tmp_path, capsys):
     assert main(["baseline:codes", str(tmp_path / "gone.jsonl")]) == 2
     with pytest.raises(OutputError, match="no file of train"):
         read_results(path)
+
+
+def test_a_baseline_goes_on_where_other_files_of_the_working_folder_changed(demo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    job, out = Job("baseline:majority", demo, ONCE, train=demo, cases=2), tmp_path / "out.parquet"
+    evaluate(job, out)
+    (tmp_path / "new.txt").write_text("of something else")
+    assert evaluate(job, out) == out
